@@ -1,0 +1,127 @@
+//! What a connector is: a definition (data), a configuration (checked, no I/O), and an open connector.
+
+use crate::{
+    ArrowStream, Capabilities, Error, Literal, LoadOptions, LoadReport, LoadSession, ParamSpec, Params, Predicate,
+    Pushdown, ReadContext, Relation, RelationInfo, RelationPattern, Result, ScanPlan, ScanRequest, SourceType, Split,
+    TableInfo, TargetType,
+};
+use arrow::datatypes::{Field, SchemaRef};
+use async_trait::async_trait;
+use serde::Serialize;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connector as data plus its constructor. `pub static DEF: ConnectorDef` in each connector crate.
+pub struct ConnectorDef {
+    /// The `adapter:` value.
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    /// What people call the system, e.g. `PostgreSQL`.
+    pub title: &'static str,
+    /// Two or three sentences for the docs page.
+    pub about: &'static str,
+    pub params: &'static [ParamSpec],
+    pub capabilities: Capabilities,
+    pub source_types: &'static [SourceType],
+    /// The column type an Arrow field gets in a table xdb creates; an error where the system can't hold the type.
+    pub target_type: fn(&Field) -> Result<TargetType>,
+    /// Pure: checks parameters against each other, opens nothing.
+    pub validate: fn(&Params) -> Result<Box<dyn ConnectorConfig>>,
+}
+impl Debug for ConnectorDef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ConnectorDef({})", self.name)
+    }
+}
+
+pub trait ConnectorConfig: Send + Sync + Debug {
+    /// Makes the connector; the first use connects, not this.
+    fn open(&self) -> Result<Arc<dyn Connector>>;
+    /// `host:port/database` or a path, for people. No secret.
+    fn address(&self) -> String;
+}
+
+/// Two connectors with equal ids reach the same server with the same rights: one query may name tables of both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContextId(pub String);
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ServerInfo {
+    /// e.g. `PostgreSQL`, `MariaDB`.
+    pub product: String,
+    pub version: String,
+    /// Protocol version in use (e.g. `TLSv1.3`), or `None` for plain text.
+    pub tls: Option<String>,
+    pub user: Option<String>,
+    pub database: Option<String>,
+    /// One trivial statement there and back, on an open connection.
+    pub latency: Duration,
+    /// Can this user write? `None`: could not tell without trying.
+    pub read_only: Option<bool>,
+}
+
+/// An open connector: cheap to share; every method may be called from several tasks at once. Errors carry the
+/// connection's name, the relation and the SQL where there is one.
+#[async_trait]
+pub trait Connector: Debug + Send + Sync {
+    fn def(&self) -> &'static ConnectorDef;
+    fn context_id(&self) -> ContextId;
+    /// Fill in what `rel` leaves out (default schema or database). Pure.
+    fn resolve(&self, rel: &Relation) -> Relation;
+    /// `rel` quoted for SQL sent to this server. Pure.
+    fn relation_sql(&self, rel: &Relation) -> String;
+    /// The most connections this connection may use at once (`pool_size`).
+    fn budget(&self) -> usize;
+    async fn check(&self) -> Result<ServerInfo>;
+    /// Sorted by schema, then name. System schemas are left out, and so are xdb's own staging tables.
+    async fn list(&self, pattern: &RelationPattern) -> Result<Vec<RelationInfo>>;
+    /// `ErrorKind::NotFound`, with the nearest name as a hint, where there is no such relation.
+    async fn describe(&self, rel: &Relation) -> Result<TableInfo>;
+    fn extract(&self) -> Option<&dyn Extract> {
+        None
+    }
+    fn load(&self) -> Option<&dyn Load> {
+        None
+    }
+    fn execute(&self) -> Option<&dyn Execute> {
+        None
+    }
+}
+
+#[async_trait]
+pub trait Extract: Send + Sync {
+    /// One answer for each predicate. Pure.
+    fn pushdown(&self, table: &TableInfo, predicates: &[Predicate]) -> Vec<Pushdown>;
+    async fn plan(&self, request: &ScanRequest) -> Result<ScanPlan>;
+    /// Bounded batches, back-pressure, cancellation on drop. The stream's schema is the plan's.
+    async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream>;
+}
+
+#[async_trait]
+pub trait Load: Send + Sync {
+    /// Creates the staging table (and, for `Replace`, nothing else). The target's schema (namespace) is created if it
+    /// isn't there. Fails early where the target can't be written.
+    async fn begin(&self, target: &Relation, schema: SchemaRef, options: &LoadOptions) -> Result<Box<dyn LoadSession>>;
+}
+
+/// Native SQL.
+#[async_trait]
+pub trait Execute: Send + Sync {
+    /// Rows of one statement. `params` are bound, never spliced, as `$1`/`?` in the server's own placeholder style;
+    /// a statement without rows gives an empty stream.
+    async fn query(&self, sql: &str, params: &[Literal], ctx: &ReadContext) -> Result<ArrowStream>;
+    /// Run one or more statements; the number of rows affected by the last, where the server says.
+    async fn run(&self, sql: &str) -> Result<Option<u64>>;
+    /// `target` becomes (or grows by) the rows of `select`, run inside the database, with the same atomicity as a load.
+    async fn create_table_as(&self, target: &Relation, select: &str, options: &LoadOptions) -> Result<LoadReport>;
+    /// `target` becomes a view of `select`, replacing a view or table of that name in one step.
+    async fn create_view_as(&self, target: &Relation, select: &str) -> Result<()> {
+        let _ = select;
+        Err(Error::unsupported(format!("{} cannot create the view {target}", target.name)))
+    }
+    /// Drop the table or view if it is there.
+    async fn drop_relation(&self, target: &Relation) -> Result<()>;
+    /// Placeholder of the `n`th parameter, from 1: `$1`, `?`.
+    fn placeholder(&self, n: usize) -> String;
+}
