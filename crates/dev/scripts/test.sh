@@ -26,7 +26,7 @@ else
 fi
 
 # The examples in doc comments, which nextest doesn't run.
-cargo test --quiet --workspace --doc
+if [ $# -eq 0 ]; then cargo test --quiet --workspace --doc; fi
 "$nextest" nextest run --no-run "${@:---workspace}"
 
 XDB_TEST_SUMMARY='^ *Summary ' "$scripts/with-services.sh" "$nextest" nextest run "${@:---workspace}"
