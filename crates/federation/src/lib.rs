@@ -1,1 +1,17 @@
-//! Skeleton.
+//! From a query's plan to what each source must send.
+//!
+//! DataFusion plans the SQL; this crate answers its questions on behalf of remote tables: which columns, which filters
+//! (as [`xdb_core::Predicate`], with the connector's own word on whether each is exact), how many splits. It knows no
+//! connector by name and runs no query of its own.
+
+mod analyze;
+mod convert;
+mod error;
+mod exec;
+mod table;
+
+pub use analyze::{TableNeeds, needs};
+pub use convert::{literal, predicate};
+pub use error::{from_datafusion, to_datafusion};
+pub use exec::RemoteScanExec;
+pub use table::{RemoteTable, register};

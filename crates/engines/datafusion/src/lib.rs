@@ -1,1 +1,5 @@
-//! Skeleton.
+//! The `datafusion` engine: Apache DataFusion in this process, reading sources lazily through `xdb-federation`.
+
+mod engine;
+
+pub use engine::DEF;

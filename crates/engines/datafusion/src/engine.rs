@@ -1,0 +1,110 @@
+//! One `SessionContext` a query, with a memory limit, a spill folder and the sources as lazy tables.
+
+use async_trait::async_trait;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool, UnboundedMemoryPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use xdb_core::{
+    ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, ErrorKind, Explanation, Naming,
+    Result,
+};
+use xdb_federation::{RemoteScanExec, from_datafusion, register};
+
+const NAME: &str = "datafusion";
+
+pub static DEF: EngineDef = EngineDef {
+    name: NAME,
+    about: "Apache DataFusion, in the xdb process. SQL close to PostgreSQL's; unquoted names are folded to lower case.",
+    naming: Naming::Federated,
+    new: || Arc::new(DataFusionEngine),
+};
+
+struct DataFusionEngine;
+
+#[async_trait]
+impl Engine for DataFusionEngine {
+    fn def(&self) -> &'static EngineDef {
+        &DEF
+    }
+    async fn session(&self, options: &EngineOptions) -> Result<Box<dyn EngineSession>> {
+        let mut config = SessionConfig::new().with_target_partitions(options.threads.max(1)).with_batch_size(8192);
+        let o = config.options_mut();
+        // 0.06 + 0.01 is 0.07: constants with a point are exact decimals, as in PostgreSQL and DuckDB.
+        o.sql_parser.parse_float_as_decimal = true;
+        // Sources give Utf8; keeping it avoids a copy into views on every text column.
+        o.sql_parser.map_string_types_to_utf8view = false;
+        o.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+        o.catalog.information_schema = false;
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![options.temp_dir.clone()]))
+            // The folder's own free space is the limit.
+            .with_max_temp_directory_size(u64::MAX);
+        let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(disk);
+        let top = NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN);
+        let runtime = match options.memory_limit {
+            Some(bytes) => {
+                let pool = FairSpillPool::new(usize::try_from(bytes).unwrap_or(usize::MAX));
+                runtime.with_memory_pool(Arc::new(TrackConsumersPool::new(pool, top)))
+            }
+            None => runtime.with_memory_pool(Arc::new(UnboundedMemoryPool::default())),
+        };
+        let runtime = runtime.build_arc().map_err(|e| from_datafusion(e, NAME))?;
+        let state =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+        Ok(Box::new(Session { ctx: SessionContext::new_with_state(state) }))
+    }
+}
+
+struct Session {
+    ctx: SessionContext,
+}
+
+impl Session {
+    async fn physical(&self, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
+        let df = |e| from_datafusion(e, NAME);
+        let state = self.ctx.state();
+        let logical = state.create_logical_plan(sql).await.map_err(df)?;
+        use datafusion::logical_expr::LogicalPlan as L;
+        if matches!(logical, L::Ddl(_) | L::Dml(_) | L::Copy(_) | L::Statement(_)) {
+            return Err(Error::new(ErrorKind::Sql, "a model must be one SELECT statement")
+                .hint("xdb creates the target table itself; put other statements into `pre_hook` or `post_hook`"));
+        }
+        state.create_physical_plan(&logical).await.map_err(df)
+    }
+}
+
+#[async_trait]
+impl EngineSession for Session {
+    async fn attach(&mut self, input: EngineInput) -> Result<()> {
+        match input {
+            EngineInput::Table(t) => register(&self.ctx, t),
+        }
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<ArrowStream> {
+        let plan = self.physical(sql).await?;
+        let schema = plan.schema();
+        let stream = execute_stream(plan, self.ctx.task_ctx()).map_err(|e| from_datafusion(e, NAME))?;
+        Ok(ArrowStream::new(schema, stream.map(|b| b.map_err(|e| from_datafusion(e, NAME)))))
+    }
+
+    async fn explain(&mut self, sql: &str) -> Result<Explanation> {
+        let plan = self.physical(sql).await?;
+        let mut out = Explanation { plan: displayable(plan.as_ref()).indent(false).to_string(), sources: vec![] };
+        let mut todo = vec![plan];
+        while let Some(node) = todo.pop() {
+            let any: &dyn std::any::Any = node.as_ref();
+            if let Some(scan) = any.downcast_ref::<RemoteScanExec>() {
+                out.sources.push(scan.source_read());
+            }
+            todo.extend(node.children().into_iter().rev().cloned());
+        }
+        Ok(out)
+    }
+}
