@@ -21,7 +21,7 @@ check: libduckdb ## formatting, lints, layering, stale docs, licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) dev check
-	@if command -v cargo-deny >/dev/null; then cargo-deny --all-features check --config .config/deny.toml licenses bans sources; \
+	@if command -v cargo-deny >/dev/null; then cargo-deny --config .config/deny.toml check licenses bans sources; \
 	 else echo "SKIPPED: cargo-deny is not installed (cargo install --locked cargo-deny@0.20.2): licences not checked"; fi
 
 fmt: ## format the code
