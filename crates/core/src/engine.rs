@@ -1,6 +1,6 @@
 //! What an engine is: something that runs one model's SQL over its inputs.
 
-use crate::{ArrowStream, Connector, IoStats, Relation, Result, TableInfo, TypePolicy};
+use crate::{ArrowStream, Connector, Error, IoStats, Literal, Relation, Result, TableInfo, TypePolicy};
 use async_trait::async_trait;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -118,6 +118,10 @@ pub trait Engine: Send + Sync {
 pub trait EngineSession: Send {
     /// Make `input` known under its federated name.
     async fn attach(&mut self, input: EngineInput) -> Result<()>;
+    /// Values of the `$name` placeholders of the next query: bound, never spliced.
+    fn bind(&mut self, params: Vec<(String, Literal)>) -> Result<()> {
+        if params.is_empty() { Ok(()) } else { Err(Error::unsupported("this engine does not take parameters")) }
+    }
     /// Start the query; rows come as the stream is polled. Errors about the SQL name the engine.
     async fn execute(&mut self, sql: &str) -> Result<ArrowStream>;
     async fn explain(&mut self, sql: &str) -> Result<Explanation>;

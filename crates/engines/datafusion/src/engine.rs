@@ -1,6 +1,7 @@
 //! One `SessionContext` a query, with a memory limit, a spill folder and the sources as lazy tables.
 
 use async_trait::async_trait;
+use datafusion::common::ScalarValue;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -11,8 +12,8 @@ use futures::StreamExt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use xdb_core::{
-    ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, ErrorKind, Explanation, Naming,
-    Result,
+    ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, ErrorKind, Explanation, Literal,
+    Naming, Result,
 };
 use xdb_federation::{RemoteScanExec, from_datafusion, register};
 
@@ -57,12 +58,13 @@ impl Engine for DataFusionEngine {
         let runtime = runtime.build_arc().map_err(|e| from_datafusion(e, NAME))?;
         let state =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
-        Ok(Box::new(Session { ctx: SessionContext::new_with_state(state) }))
+        Ok(Box::new(Session { ctx: SessionContext::new_with_state(state), params: vec![] }))
     }
 }
 
 struct Session {
     ctx: SessionContext,
+    params: Vec<(String, Literal)>,
 }
 
 impl Session {
@@ -75,8 +77,34 @@ impl Session {
             return Err(Error::new(ErrorKind::Sql, "a model must be one SELECT statement")
                 .hint("xdb creates the target table itself; put other statements into `pre_hook` or `post_hook`"));
         }
+        let logical = if self.params.is_empty() {
+            logical
+        } else {
+            let values = self.params.iter().map(|(n, v)| Ok((n.clone(), scalar(v)?))).collect::<Result<Vec<_>>>()?;
+            logical.with_param_values(values).map_err(df)?
+        };
         state.create_physical_plan(&logical).await.map_err(df)
     }
+}
+
+fn scalar(v: &Literal) -> Result<ScalarValue> {
+    Ok(match v {
+        Literal::Null => ScalarValue::Null,
+        Literal::Bool(b) => ScalarValue::from(*b),
+        Literal::Int(i) => ScalarValue::from(*i),
+        Literal::UInt(u) => ScalarValue::from(*u),
+        Literal::Float(f) => ScalarValue::from(*f),
+        Literal::Decimal { value, scale } => {
+            ScalarValue::try_new_decimal128(*value, 38, *scale).map_err(|e| from_datafusion(e, NAME))?
+        }
+        Literal::Utf8(t) => ScalarValue::from(t.as_str()),
+        Literal::Binary(b) => ScalarValue::Binary(Some(b.clone())),
+        Literal::Date(d) => ScalarValue::Date32(Some(*d)),
+        Literal::Time(t) => ScalarValue::Time64Microsecond(Some(*t)),
+        Literal::Timestamp { micros, utc } => {
+            ScalarValue::TimestampMicrosecond(Some(*micros), utc.then(|| "UTC".into()))
+        }
+    })
 }
 
 #[async_trait]
@@ -85,6 +113,11 @@ impl EngineSession for Session {
         match input {
             EngineInput::Table(t) => register(&self.ctx, t),
         }
+    }
+
+    fn bind(&mut self, params: Vec<(String, Literal)>) -> Result<()> {
+        self.params = params;
+        Ok(())
     }
 
     async fn execute(&mut self, sql: &str) -> Result<ArrowStream> {

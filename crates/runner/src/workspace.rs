@@ -1,0 +1,318 @@
+//! A project ready to work with: parsed models, their graph, the connections, the templates.
+
+use crate::connections::{Connection, Connections};
+use crate::inputs::InputRef;
+use crate::results::PreviousRun;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use xdb_core::engine::federated_sql;
+use xdb_core::names::suggest;
+use xdb_core::{Error, Naming, Registry, Relation, Result};
+use xdb_graph::{Graph, Node, RefEdge, ResourceType, SelectContext, SourceEdge};
+use xdb_project::{LoadOptions, Materialized, ParsedModel, Project};
+use xdb_template::{MacroFile, Recorded, Settings, TargetValues, Template, Templates};
+
+/// What the command line says, resolved once.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub load: LoadOptions,
+    /// `-t/--target`: the default connection written to, over the project's.
+    pub target: Option<String>,
+    /// `--target-path`, over the project's.
+    pub target_path: Option<PathBuf>,
+    /// `--compute`: the engine for every model.
+    pub compute: Option<String>,
+    /// Models at once; 0 is the number of processors.
+    pub threads: usize,
+    pub full_refresh: bool,
+    pub fail_fast: bool,
+    /// e.g. `run`.
+    pub command: String,
+}
+
+pub type Model = ParsedModel<Recorded>;
+
+#[derive(Debug)]
+pub struct Workspace {
+    pub options: Options,
+    pub project: Project,
+    pub connections: Connections,
+    pub graph: Graph,
+    pub templates: Templates,
+    pub invocation_id: String,
+    /// By id.
+    models: BTreeMap<String, Arc<Model>>,
+    default_target: Option<String>,
+}
+
+impl Workspace {
+    /// Reads and parses the whole project; connects nowhere.
+    pub fn load(registry: Arc<Registry>, options: Options) -> Result<Self> {
+        let project = Project::load(&options.load)?;
+        let profiles = Arc::new(project.profiles.clone());
+        let default_target = default_target(&options, &project)?;
+        let invocation_id = uuid::Uuid::new_v4().to_string();
+        let settings = Settings {
+            project_name: project.file.name.clone(),
+            vars: project.vars.clone(),
+            target: parse_target(&profiles, default_target.as_deref(), options.threads),
+            run_started_at_micros: chrono::Utc::now().timestamp_micros(),
+            invocation_id: invocation_id.clone(),
+            full_refresh: options.full_refresh,
+            command: options.command.clone(),
+        };
+        let macros: Vec<MacroFile> =
+            project.macros.iter().map(|m| MacroFile { path: m.path.clone(), text: m.text.clone() }).collect();
+        let templates = Templates::new(settings, &macros)?;
+        let parsed = project.parse_models(|m| {
+            let r = templates.parse(Template { name: &m.name, path: &m.path, text: &m.text })?;
+            Ok((r.config.clone(), r.config_line, r))
+        })?;
+        let graph = Graph::build(nodes(&project, &parsed))?;
+        let package = project.file.name.clone();
+        let models = parsed.into_iter().map(|m| (xdb_graph::model_id(&package, &m.file.name), Arc::new(m))).collect();
+        let connections = Connections::new(registry, profiles);
+        Ok(Self { options, project, connections, graph, templates, invocation_id, models, default_target })
+    }
+
+    pub fn target_path(&self) -> PathBuf {
+        self.project.root.join(self.options.target_path.as_ref().unwrap_or(&self.project.file.target_path))
+    }
+    pub fn threads(&self) -> usize {
+        match self.options.threads {
+            0 => std::thread::available_parallelism().map(|n| n.get()).unwrap_or(4),
+            n => n,
+        }
+    }
+    pub fn models(&self) -> impl Iterator<Item = (&String, &Arc<Model>)> {
+        self.models.iter()
+    }
+    pub fn model(&self, id: &str) -> Result<&Arc<Model>> {
+        self.models.get(id).ok_or_else(|| Error::internal(format!("no model `{id}`")))
+    }
+    /// By its name alone, as people say it.
+    pub fn model_named(&self, name: &str) -> Result<(&String, &Arc<Model>)> {
+        self.models.iter().find(|(_, m)| m.file.name == name).ok_or_else(|| {
+            let e = Error::config(format!("there is no model `{name}`"));
+            match suggest(name, self.models.values().map(|m| m.file.name.as_str())) {
+                Some(h) => e.hint(h),
+                None => e,
+            }
+        })
+    }
+
+    /// The connection that a model is written to.
+    pub fn target_of(&self, model: &Model) -> Result<Connection> {
+        let name = match (&model.config.target, &self.default_target) {
+            (Some(t), _) => t.clone(),
+            (None, Some(t)) => t.clone(),
+            (None, None) => {
+                let mut known: Vec<&str> = self.connections.profiles().names();
+                if let [only] = known[..] {
+                    only.to_string()
+                } else {
+                    known.truncate(12);
+                    return Err(Error::config("it isn't said which connection to write to")
+                        .model(&model.file.name)
+                        .at(model.file.path.display(), 0)
+                        .hint(format!(
+                            "set `target:` in xdb_project.yml, `config(target=…)` in the model, or pass --target; there is: {}",
+                            known.join(", ")
+                        )));
+                }
+            }
+        };
+        let place = |e: Error| match &model.config.target {
+            Some(_) => e.at(model.file.path.display(), model.recorded.config_line).model(&model.file.name),
+            None => e,
+        };
+        let c = self.connections.get(&name).map_err(place)?;
+        if model.config.materialized == Materialized::File && c.adapter != "files" {
+            return self.connections.project_files(&self.project.root);
+        }
+        Ok(c)
+    }
+
+    /// Where a model's rows live.
+    pub fn relation_of(&self, model: &Model, target: &Connection) -> Relation {
+        let c = &model.config;
+        let name = c.alias.clone().unwrap_or_else(|| model.file.name.clone());
+        let rel = Relation { database: c.database.clone(), schema: c.schema.clone(), name };
+        target.connector.resolve(&rel)
+    }
+
+    /// What a `ref` reads, if the model is built at all.
+    pub fn ref_input(&self, id: &str) -> Result<InputRef> {
+        let m = self.model(id)?;
+        let connection = self.target_of(m)?;
+        let relation = self.relation_of(m, &connection);
+        Ok(InputRef { connection, relation, said: format!("model `{}`", m.file.name) })
+    }
+
+    pub fn source_input(&self, source: &str, table: &str) -> Result<InputRef> {
+        let (def, tab) = self.project.source(source, table)?;
+        let name = match (&def.connection, &self.default_target) {
+            (Some(c), _) => c.clone(),
+            (None, Some(t)) => t.clone(),
+            (None, None) => {
+                return Err(Error::config(format!("source `{source}` doesn't say which connection it is on"))
+                    .at(def.file.display(), def.line)
+                    .hint("add `profile: <connection>` to it"));
+            }
+        };
+        let connection = self.connections.get(&name).map_err(|e| match &def.connection {
+            Some(_) => e.at(def.file.display(), def.line),
+            None => e,
+        })?;
+        let rel = Relation {
+            database: def.database_of(tab).map(Into::into),
+            schema: def.schema_of(tab).map(Into::into),
+            name: tab.identifier.clone(),
+        };
+        let relation = connection.connector.resolve(&rel);
+        Ok(InputRef { connection, relation, said: format!("source `{source}.{table}`") })
+    }
+
+    /// Everything a model reads, through ephemeral models down to real relations; each once.
+    pub fn inputs_of(&self, recorded: &Recorded) -> Result<Vec<InputRef>> {
+        let mut out: Vec<InputRef> = Vec::new();
+        let mut add = |i: InputRef| {
+            if !out.iter().any(|o| o.connection.name == i.connection.name && o.relation == i.relation) {
+                out.push(i);
+            }
+        };
+        let mut todo: Vec<&Recorded> = vec![recorded];
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        while let Some(r) = todo.pop() {
+            for s in &r.sources {
+                add(self.source_input(&s.source, &s.table)?);
+            }
+            for call in &r.refs {
+                let node = self.graph.find_ref(call.package.as_deref(), &call.name, &self.project.file.name)?;
+                let m = self.model(&node.id)?;
+                if m.config.materialized == Materialized::Ephemeral {
+                    if seen.insert(node.id.clone()) {
+                        todo.push(&m.recorded);
+                    }
+                } else {
+                    add(self.ref_input(&node.id)?);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The ids that `--select`/`--exclude` mean, in dependency order. Only models that are built.
+    pub fn select(&self, select: &[String], exclude: &[String]) -> Result<Vec<String>> {
+        let results = PreviousRun::load(&self.target_path().join("run_results.json"))
+            .map(|p| p.statuses.into_iter().collect())
+            .ok();
+        let context = SelectContext { results, ..SelectContext::default() };
+        let chosen = self.graph.select(select, exclude, &context)?;
+        Ok(self
+            .graph
+            .topological()
+            .iter()
+            .filter(|id| chosen.contains(*id) && self.models.contains_key(*id))
+            .cloned()
+            .collect())
+    }
+
+    /// `relation` as the engine's SQL names it.
+    pub fn relation_sql(naming: Naming, input: &InputRef) -> String {
+        match naming {
+            Naming::Federated => federated_sql(&input.connection.name, &input.relation),
+            Naming::Native => input.connection.connector.relation_sql(&input.relation),
+        }
+    }
+}
+
+fn default_target(options: &Options, project: &Project) -> Result<Option<String>> {
+    let profiles = &project.profiles;
+    if let Some(t) = &options.target {
+        // dbt's `--target` names an output of the project's profile.
+        let dotted = project.file.profile.as_ref().map(|p| format!("{p}.{t}"));
+        let names = profiles.names();
+        let found = dotted.filter(|d| names.contains(&d.as_str())).or_else(|| profiles.default_of(t).map(Into::into));
+        return match found {
+            Some(f) => Ok(Some(f)),
+            None => profiles.get(t).map(|p| Some(p.name)),
+        };
+    }
+    Ok(project.file.target.as_ref().map(|t| profiles.default_of(t).unwrap_or(t).to_string()))
+}
+
+/// `target` as templates see it while parsing: no connection is opened, and a broken profile isn't an error yet.
+fn parse_target(profiles: &xdb_project::Profiles, name: Option<&str>, threads: usize) -> TargetValues {
+    let Some(name) = name else { return TargetValues::default() };
+    match profiles.get(name) {
+        Ok(p) => target_values(&p.name, &p.adapter, &p.raw, threads),
+        Err(_) => TargetValues { name: name.into(), ..TargetValues::default() },
+    }
+}
+
+pub(crate) fn target_values(
+    name: &str,
+    adapter: &str,
+    raw: &serde_json::Map<String, Value>,
+    threads: usize,
+) -> TargetValues {
+    let text = |keys: &[&str]| keys.iter().find_map(|k| raw.get(*k)).and_then(|v| v.as_str()).map(String::from);
+    let mut extra = serde_json::Map::new();
+    for key in ["host", "port", "user", "username"] {
+        if let Some(v) = raw.get(key) {
+            extra.insert(key.into(), v.clone());
+        }
+    }
+    TargetValues {
+        name: name.into(),
+        adapter: adapter.into(),
+        database: text(&["database", "dbname", "path"]),
+        schema: text(&["schema"]),
+        threads,
+        extra,
+    }
+}
+
+fn nodes(project: &Project, models: &[Model]) -> Vec<Node> {
+    let package = &project.file.name;
+    let mut out = Vec::new();
+    for s in &project.sources {
+        for t in &s.tables {
+            let mut n = Node::source(package, &s.name, &t.name, &s.file);
+            n.tags = t.tags.clone();
+            n.enabled = t.enabled;
+            n.config = t.config.clone();
+            out.push(n);
+        }
+    }
+    for m in models {
+        let folders: Vec<&str> = match m.file.fqn.len() {
+            0..=2 => vec![],
+            n => m.file.fqn[1..n - 1].iter().map(String::as_str).collect(),
+        };
+        let mut n = Node::new(ResourceType::Model, package, &folders, &m.file.name, &m.file.path);
+        n.tags = m.config.tags.clone();
+        n.enabled = m.config.enabled;
+        n.config = m.config.raw.clone();
+        n.config.insert("materialized".into(), m.config.materialized.as_str().into());
+        n.patch_path = m.file.props.as_ref().map(|p| p.file.clone());
+        let r = &m.recorded;
+        n.refs =
+            r.refs.iter().map(|c| RefEdge { package: c.package.clone(), name: c.name.clone(), line: c.line }).collect();
+        n.sources = r
+            .sources
+            .iter()
+            .map(|c| SourceEdge { source: c.source.clone(), table: c.table.clone(), line: c.line })
+            .collect();
+        out.push(n);
+    }
+    out
+}
+
+/// `path` below the project's root as people write it.
+pub(crate) fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
