@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""run.py: measures xdb beside its peers on TPC-H data in PostgreSQL and MariaDB; writes docs/benchmarks.md.
+
+Called by `make bench` inside with-services.sh, which has started both servers (XDB_TEST_SERVICES) with empty data.
+Environment: XDB_BENCH_CACHE (the folder setup.sh filled), XDB_BENCH_XDB (the release binary), XDB_BENCH_RUNS (3),
+XDB_BENCH_ONLY (a regular expression on group names), XDB_BENCH_SCALE (1).
+Each figure is of whole processes: wall time, CPU of the client's process tree, peak memory of its largest process. In
+a group the contenders take turns, so that a machine that slows down slows them all.
+"""
+import os, platform, re, shlex, statistics, subprocess, sys, time
+from datetime import date
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parents[2]
+CACHE = Path(os.environ["XDB_BENCH_CACHE"])
+XDB = os.environ["XDB_BENCH_XDB"]
+RUNS = int(os.environ.get("XDB_BENCH_RUNS", "3"))
+SCALE = os.environ.get("XDB_BENCH_SCALE", "1")
+ONLY = re.compile(os.environ.get("XDB_BENCH_ONLY", "."))
+VENV = Path((CACHE / "venv.path").read_text().strip())
+DATA = Path((CACHE / "data.path").read_text().strip())
+SERVICES = Path(os.environ["XDB_TEST_SERVICES"])
+PROJECT = SERVICES / "bench-project"
+TABLES = "region nation part supplier partsupp customer orders lineitem".split()
+
+
+def profile(name):
+    lines = (SERVICES / name / "profile.yml").read_text().splitlines()
+    return {k.strip(): v.strip().strip('"') for k, v in (line.split(":", 1) for line in lines if ":" in line)}
+
+
+PG, MY = profile("postgres"), profile("mariadb")
+ENV = dict(
+    os.environ,
+    PGHOST=PG["host"], PGPORT=PG["port"], PGUSER=PG["user"], PGPASSWORD=PG["password"], PGDATABASE=PG["database"],
+    PGSSLMODE="disable", MYSQL_PWD=MY["password"],
+    BENCH_PG="postgresql://{user}:{password}@{host}:{port}/{database}?sslmode=disable".format(**PG),
+    BENCH_MY="mysql://{user}:{password}@{host}:{port}/{database}".format(**MY),
+    BENCH_ARROWS=str(CACHE / "lineitem.arrows"), BENCH_PARQUET=str(DATA / "lineitem.parquet"),
+)
+MYSQL = f"mariadb --no-defaults -h {MY['host']} -P {MY['port']} -u {MY['user']} {MY['database']}"
+
+
+def sh(command, **kw):
+    return subprocess.run(["bash", "-c", "set -eo pipefail; " + command], check=True, env=ENV, **kw)
+
+
+def psql(sql):
+    sh(f"psql -X -q -v ON_ERROR_STOP=1 -c {shlex.quote(sql)} >/dev/null")
+
+
+def mysql(sql):
+    sh(f"{MYSQL} -e {shlex.quote(sql)}")
+
+
+def log(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def load():
+    """The eight tables into both servers, with primary keys and statistics."""
+    ddl = (HERE / "tpch.sql").read_text()
+    log("loading PostgreSQL")
+    sh("psql -X -q -v ON_ERROR_STOP=1", input=ddl.encode())
+    for t in TABLES:
+        sh(f"psql -X -q -c \"\\copy {t} from '{DATA}/{t}.csv' csv header\"")
+    psql("vacuum analyze")
+    log("loading MariaDB")
+    sh(MYSQL, input=ddl.encode())
+    for t in TABLES:
+        sh(f"""{MYSQL} --local-infile=1 -e "load data local infile '{DATA}/{t}.csv' into table {t}
+               fields terminated by ',' optionally enclosed by '\\"' lines terminated by '\\n' ignore 1 lines" """)
+    mysql("analyze table " + ", ".join(TABLES))
+
+
+def project():
+    """A bench project: the three join models and the copies."""
+    m = PROJECT / "models"
+    m.mkdir(parents=True, exist_ok=True)
+    (PROJECT / "xdb_project.yml").write_text("name: bench\nversion: '1'\ntarget: pg\n")
+    (PROJECT / "profiles.yml").write_text(f"""
+pg: {{adapter: postgres, host: {PG['host']}, port: {PG['port']}, user: {PG['user']}, password: "{PG['password']}", database: {PG['database']}, schema: public, sslmode: disable}}
+my: {{adapter: mysql, host: {MY['host']}, port: {MY['port']}, user: {MY['user']}, password: "{MY['password']}", database: {MY['database']}, ssl_mode: disabled}}
+lake: {{adapter: files, path: {DATA}}}
+""")
+    sources = "sources:\n"
+    for conn in ("pg", "my"):
+        sources += f"  - name: {conn}\n    profile: {conn}\n    tables: [{', '.join(f'{{name: {t}}}' for t in TABLES)}]\n"
+    sources += "  - name: lake\n    profile: lake\n    tables: [{name: lineitem, identifier: lineitem.parquet}]\n"
+    (m / "sources.yml").write_text(sources)
+    table = "{{{{ config(materialized='table', compute='{e}', target='{t}'{x}) }}}}\n{sql}\n"
+    peers = {}
+    exec((HERE / "models.py").read_text(), peers)
+    for engine in ("datafusion", "duckdb"):
+        for name, sql in peers["MODELS"].items():
+            pg, my = (lambda t: "{{ source('pg', '%s') }}" % t), (lambda t: "{{ source('my', '%s') }}" % t)
+            text = re.sub(r"pg\.(\w+)\b(?=\s+[a-z]\b)", lambda x: pg(x[1]), sql)
+            text = re.sub(r"my\.(\w+)\b(?=\s+[a-z]\b)", lambda x: my(x[1]), text)
+            short = {"datafusion": "df", "duckdb": "dd"}[engine]
+            (m / f"{name}_{short}.sql").write_text(table.format(e=engine, t="pg", x=", schema='bench_out'", sql=text))
+    copy = "select * from {{{{ source('{s}', 'lineitem') }}}}"
+    for name, s, t, x in (("c_pg_my", "pg", "my", ""), ("c_my_pg", "my", "pg", ", schema='bench_out'"),
+                          ("l_pg", "lake", "pg", ", schema='bench_out'"), ("l_my", "lake", "my", "")):
+        (m / f"{name}.sql").write_text(table.format(e="datafusion", t=t, x=x, sql=copy.format(s=s)))
+
+
+def xdb_run(model, extra=""):
+    return f"{XDB} run --project-dir {PROJECT} --profiles-dir {PROJECT} -s {model} {extra}"
+
+
+def xdb_read(conn, schema, threads):
+    return (f"{XDB} query --profiles-dir {PROJECT} --compute datafusion --threads {threads} --output arrow "
+            f"'select * from {conn}.{schema}.lineitem'")
+
+
+def peer(task):
+    return f"{VENV}/bin/python {HERE}/peers.py {task}"
+
+
+def groups():
+    """Group -> (reference, {contender: (command, set-up before each run)})."""
+    my_db = MY["database"]
+    bench = "drop table if exists bench_out."
+    load_data = (f"""{MYSQL} --local-infile=1 -e "load data local infile '{DATA}/lineitem.csv' into table li_ref
+                  fields terminated by ',' optionally enclosed by '\\"' lines terminated by '\\n' ignore 1 lines" """)
+    new_ref = "drop table if exists li_ref; create table li_ref like lineitem; alter table li_ref drop primary key"
+    g = {}
+    g["read PostgreSQL lineitem, 1 connection"] = ("psql COPY binary, thrown away", {
+        "psql COPY binary, thrown away": ('psql -X -c "copy lineitem to stdout (format binary)"', None),
+        "xdb": (xdb_read("pg", "public", 1), None),
+        "ConnectorX": (peer("cx-pg-1"), None),
+        "ADBC": (peer("adbc-pg"), None),
+    })
+    g["read PostgreSQL lineitem, 2 connections"] = ("psql COPY binary, thrown away", {
+        "psql COPY binary, thrown away": ('psql -X -c "copy lineitem to stdout (format binary)"', None),
+        "xdb": (xdb_read("pg", "public", 2), None),
+        "ConnectorX": (peer("cx-pg-2"), None),
+        "DuckDB": (peer("duck-pg"), None),
+    })
+    g["read MariaDB lineitem, 1 connection"] = ("ConnectorX", {
+        "mariadb --quick, thrown away": (f"{MYSQL} --quick -e 'select * from lineitem'", None),
+        "xdb": (xdb_read("my", my_db, 1), None),
+        "ConnectorX": (peer("cx-my-1"), None),
+        "DuckDB": (peer("duck-my"), None),
+    })
+    g["read MariaDB lineitem, 2 connections"] = ("ConnectorX", {
+        "xdb": (xdb_read("my", my_db, 2), None),
+        "ConnectorX": (peer("cx-my-2"), None),
+    })
+    g["load 6M rows into PostgreSQL"] = ("ADBC, from Arrow", {
+        "xdb, from Parquet": (xdb_run("l_pg"), None),
+        "ADBC, from Arrow": (peer("adbc-load-pg"), None),
+        "DuckDB, from Arrow": (peer("duck-load-pg"), None),
+    })
+    g["load 6M rows into MariaDB"] = ("LOAD DATA LOCAL, from CSV", {
+        "xdb, from Parquet": (xdb_run("l_my"), None),
+        "LOAD DATA LOCAL, from CSV": (load_data, lambda: mysql(new_ref)),
+    })
+    g["model c: copy lineitem PostgreSQL -> MariaDB"] = ("DuckDB", {
+        "xdb": (xdb_run("c_pg_my"), None),
+        "DuckDB": (peer("duck-copy-pg-my"), None),
+    })
+    g["model c: copy lineitem MariaDB -> PostgreSQL"] = ("DuckDB", {
+        "xdb": (xdb_run("c_my_pg"), None),
+        "DuckDB": (peer("duck-copy-my-pg"), None),
+    })
+    for name, what in (("a", "orders of each customer"), ("b", "TPC-H Q5"), ("d", "a selective join")):
+        g[f"model {name}: {what}"] = ("DuckDB", {
+            "xdb (datafusion)": (xdb_run(f"{name}_df"), None),
+            "xdb (duckdb)": (xdb_run(f"{name}_dd"), None),
+            "DuckDB": (peer(f"duck-{name}"), lambda name=name: psql(f"{bench}duck_{name}")),
+        })
+    g["xdb --version"] = ("xdb --version", {"xdb --version": (f"{XDB} --version", None)})
+    return g
+
+
+def measure(command):
+    """(wall s, CPU s, peak MB) of one run; its output is thrown away, its errors are not."""
+    start = time.perf_counter()
+    with open(SERVICES / "bench.err", "wb") as err:
+        p = subprocess.Popen(["bash", "-c", "exec " + command], env=ENV, stdout=subprocess.DEVNULL, stderr=err,
+                             cwd=SERVICES)
+        _, status, usage = os.wait4(p.pid, 0)
+    wall = time.perf_counter() - start
+    if status != 0:
+        raise RuntimeError(f"{command}\n" + (SERVICES / "bench.err").read_text()[-2000:])
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def run_group(name, contenders):
+    taken = {c: [] for c in contenders}
+    failed = {}
+    for i in range(RUNS + 1):  # the first round warms caches and isn't counted
+        for c, (command, before) in contenders.items():
+            if c in failed:
+                continue
+            try:
+                if before:
+                    before()
+                figures = measure(command)
+            except (RuntimeError, subprocess.CalledProcessError) as e:
+                failed[c] = str(e)
+                log(f"{name}: {c} FAILED: {e}")
+                continue
+            if i:
+                taken[c].append(figures)
+                log(f"{name}: {c}: {figures[0]:.2f} s, CPU {figures[1]:.2f} s, {figures[2]:.0f} MB")
+    return taken, failed
+
+
+def main():
+    load()
+    project()
+    psql("create schema if not exists bench_out")
+    sh(peer("arrow") + " >/dev/null")
+    cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
+    out = [
+        "# Benchmarks", "",
+        "Written by `make bench`; don't edit. xdb (release build) beside its peers in one run, taking turns; every figure is the",
+        f"median of {RUNS} runs of whole processes after a warm-up (in brackets: minimum–maximum). CPU is the client's, memory its peak.",
+        "Peers: ConnectorX 0.4.6, DuckDB 1.5.5 with its postgres and mysql extensions, ADBC PostgreSQL 1.13.0, the servers' own clients.", "",
+        f"{date.today()}, TPC-H scale factor {SCALE}, {(SERVICES/'postgres'/'version').read_text().strip()},"
+        f" {(SERVICES/'mariadb'/'version').read_text().strip()} (buffer pool {os.environ.get('XDB_TEST_MARIADB_BUFFER_POOL', '256M')}),"
+        f" {os.cpu_count()} processors ({cpu}), {platform.system()} {platform.release()}, loopback without TLS, fsync off.", "",
+    ]
+    bad = False
+    for name, (reference, contenders) in groups().items():
+        if not ONLY.search(name):
+            continue
+        taken, failed = run_group(name, contenders)
+        base = statistics.median(f[0] for f in taken[reference]) if taken.get(reference) else None
+        out += [f"## {name}", "", f"| | wall s | ratio to {reference} | CPU s | peak MB |", "|---|---|---|---|---|"]
+        for c, runs in taken.items():
+            if c in failed or not runs:
+                bad |= c.startswith("xdb")
+                out.append(f"| {c} | failed: {failed.get(c, '?').splitlines()[-1][:120]} | | | |")
+                continue
+            wall = statistics.median(f[0] for f in runs)
+            spread = f"{min(f[0] for f in runs):.2f}–{max(f[0] for f in runs):.2f}"
+            ratio = f"{wall / base:.2f}x" if base else ""
+            out.append(f"| {c} | {wall:.3g} ({spread}) | {ratio} | {statistics.median(f[1] for f in runs):.2f} "
+                       f"| {statistics.median(f[2] for f in runs):.0f} |")
+        out.append("")
+    notes = HERE / "notes.md"
+    if notes.exists():
+        out += [notes.read_text().strip(), ""]
+    target = REPO / "docs/benchmarks.md" if ONLY.pattern == "." and SCALE == "1" else SERVICES.parent / "xdb-bench-partial.md"
+    target.write_text("\n".join(out))
+    log(f"wrote {target}")
+    print("\n".join(out))
+    sys.exit(bad)
+
+
+main()
