@@ -73,11 +73,9 @@ impl Graph {
         let id = find(&self.nodes, package.unwrap_or(from_package)).or_else(|| match package {
             Some(_) => None,
             // As dbt: one's own package first, then any.
-            None => self
-                .nodes
-                .values()
-                .find(|n| n.name == name && kinds.contains(&n.resource_type))
-                .map(|n| n.id.clone()),
+            None => {
+                self.nodes.values().find(|n| n.name == name && kinds.contains(&n.resource_type)).map(|n| n.id.clone())
+            }
         });
         if let Some(node) = id.and_then(|id| self.nodes.get(&id)) {
             return Ok(node);
@@ -114,10 +112,7 @@ impl Graph {
         if let Some(n) = sources().find(|n| n.source_name.as_deref() == Some(source) && n.name == table) {
             return Ok(n);
         }
-        let disabled = self
-            .disabled
-            .values()
-            .any(|n| n.source_name.as_deref() == Some(source) && n.name == table);
+        let disabled = self.disabled.values().any(|n| n.source_name.as_deref() == Some(source) && n.name == table);
         if disabled {
             return Err(Error::config(format!("source('{source}', '{table}'): this source is disabled")));
         }
@@ -140,8 +135,7 @@ impl Graph {
 
     /// Kahn's algorithm, always taking the smallest name of those that are ready, so that the order is stable.
     fn sort(&self) -> Result<Vec<NodeId>> {
-        let mut waiting: BTreeMap<&str, usize> =
-            self.parents.iter().map(|(id, up)| (id.as_str(), up.len())).collect();
+        let mut waiting: BTreeMap<&str, usize> = self.parents.iter().map(|(id, up)| (id.as_str(), up.len())).collect();
         let mut ready: BTreeSet<&str> = waiting.iter().filter(|(_, n)| **n == 0).map(|(id, _)| *id).collect();
         let mut out = Vec::with_capacity(waiting.len());
         while let Some(id) = ready.pop_first() {
@@ -185,7 +179,9 @@ impl Graph {
             .hint("a -> b means that b reads a; remove one of these references");
         // Where the first step stands: the file that refers to the cycle's first node.
         let (first, second) = (cycle.first().copied(), cycle.get(1).or(cycle.first()).copied());
-        if let (Some(first), Some(reader)) = (first.and_then(|f| self.nodes.get(f)), second.and_then(|s| self.nodes.get(s))) {
+        if let (Some(first), Some(reader)) =
+            (first.and_then(|f| self.nodes.get(f)), second.and_then(|s| self.nodes.get(s)))
+        {
             let line = reader.refs.iter().find(|r| r.name == first.name).map_or(0, |r| r.line);
             e = e.at(reader.path.display(), line);
         }

@@ -21,7 +21,11 @@ pub struct ConnectionProfile {
 impl std::fmt::Debug for ConnectionProfile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let keys: Vec<&String> = self.raw.keys().collect();
-        f.debug_struct("ConnectionProfile").field("name", &self.name).field("adapter", &self.adapter).field("keys", &keys).finish()
+        f.debug_struct("ConnectionProfile")
+            .field("name", &self.name)
+            .field("adapter", &self.adapter)
+            .field("keys", &keys)
+            .finish()
     }
 }
 

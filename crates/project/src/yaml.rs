@@ -303,9 +303,14 @@ mod tests {
 
     #[test]
     fn errors_have_file_and_line() {
-        for (text, line) in [("a: 1\nb: [1, 2\nc: 3\n", 3), ("a: 1\na: 2\n", 2), ("a:\n\tb: 1\n", 2), ("a: b: c\n", 1)] {
+        for (text, line) in [("a: 1\nb: [1, 2\nc: 3\n", 3), ("a: 1\na: 2\n", 2), ("a:\n\tb: 1\n", 2), ("a: b: c\n", 1)]
+        {
             let e = parse(text, Path::new("models/x.yml")).unwrap_err();
-            assert_eq!(e.context().location.as_deref(), Some(format!("models/x.yml:{line}").as_str()), "{text:?} {e:?}");
+            assert_eq!(
+                e.context().location.as_deref(),
+                Some(format!("models/x.yml:{line}").as_str()),
+                "{text:?} {e:?}"
+            );
             assert!(e.message().starts_with("models/x.yml is not valid YAML: "), "{e:?}");
         }
     }

@@ -4,10 +4,16 @@
 //! it is configured; [`Templates::render`] renders again with the relations, and the answers of the database, that a
 //! [`RenderContext`] gives. Nothing here opens a connection or reads a file.
 
+mod builtins;
 mod context;
+mod convert;
 mod engine;
+mod errors;
+mod objects;
 mod record;
+mod run;
+mod source;
 
 pub use context::{NodeInfo, QueryRows, RelationValue, RenderContext, Settings, TargetValues};
-pub use engine::{MacroFile, Template, Templates};
+pub use engine::{DBT_VERSION, MacroFile, Template, Templates};
 pub use record::{EnvCall, Recorded, RefCall, SourceCall};
