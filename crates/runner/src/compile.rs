@@ -46,7 +46,10 @@ pub fn choose_engine(
         .unwrap_or(&ws.project.file.compute.default_engine);
     let registry = ws.connections.registry();
     let home = inputs.first().map(|i| i.connection.clone()).or_else(|| target.cloned());
-    let is_view = model.is_some_and(|m| m.config.materialized == Materialized::View);
+    let is_view = match (model, target) {
+        (Some(m), Some(t)) => ws.materialized(m, t)? == Materialized::View,
+        _ => false,
+    };
     if is_view {
         let m = model.ok_or_else(|| Error::internal("view without a model"))?;
         let stranger = inputs

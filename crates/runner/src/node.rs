@@ -32,6 +32,7 @@ pub struct NodeTask {
 #[derive(Default)]
 struct Trace {
     relation: String,
+    materialized: String,
     engine: Option<String>,
     compiled_path: Option<PathBuf>,
 }
@@ -42,7 +43,6 @@ impl NodeTask {
         let progress = Arc::new(Progress::default());
         let mut trace = Trace::default();
         let model = self.ws.model(&self.id).cloned();
-        let materialized = model.as_ref().map(|m| m.config.materialized.as_str().to_string()).unwrap_or_default();
         let outcome = match model {
             Ok(m) => {
                 let built = self.build(&m, &progress, &mut trace).await;
@@ -58,7 +58,7 @@ impl NodeTask {
         let mut result = NodeResult {
             unique_id: self.id.clone(),
             status: Status::Success,
-            materialized,
+            materialized: trace.materialized,
             relation: trace.relation,
             engine: trace.engine,
             rows: None,
@@ -97,11 +97,18 @@ impl NodeTask {
         let target = ws.target_of(model)?;
         let relation = ws.relation_of(model, &target);
         trace.relation = relation.to_string();
+        let materialized = ws.materialized(model, &target)?;
+        trace.materialized = materialized.as_str().into();
+        if let Materialized::Other(name) = &materialized {
+            return Err(Error::unsupported(format!("materialized='{name}' is not built by xdb"))
+                .at(shown(&model.file.path), model.recorded.config_line)
+                .hint("use table, view, incremental, ephemeral or file"));
+        }
         (self.events)(Event::NodeStart(NodeStart {
             index: self.index,
             total: self.total,
             unique_id: self.id.clone(),
-            materialized: config.materialized.as_str().into(),
+            materialized: materialized.as_str().into(),
             relation: trace.relation.clone(),
             engine: self.engine_guess(model, &target),
             progress: progress.clone(),
@@ -135,7 +142,7 @@ impl NodeTask {
         for hook in &config.pre_hook {
             self.hook(model, &target, hook).await?;
         }
-        let report = self.materialize(model, &compiled, &target, &relation, &options, progress).await?;
+        let report = self.materialize(model, &materialized, &compiled, &target, &relation, &options, progress).await?;
         for hook in &config.post_hook {
             self.hook(model, &target, hook).await?;
         }
@@ -148,9 +155,11 @@ impl NodeTask {
         crate::compile::choose_engine(&self.ws, Some(model), &inputs, Some(target)).ok().map(|(e, _)| e.name.into())
     }
 
+    #[allow(clippy::too_many_arguments)] // One call, each a different thing.
     async fn materialize(
         &self,
         model: &Arc<Model>,
+        materialized: &Materialized,
         compiled: &Compiled,
         target: &Connection,
         relation: &Relation,
@@ -163,7 +172,7 @@ impl NodeTask {
         let at_home = native && home.is_some_and(|h| h.connector.context_id() == target.connector.context_id());
         let named = |e: Error| e.connection(&target.name);
         if at_home && let Some(exec) = target.connector.execute() {
-            if model.config.materialized == Materialized::View {
+            if *materialized == Materialized::View {
                 self.cancellable(exec.create_view_as(relation, &compiled.sql)).await.map_err(named)?;
                 return Ok((None, vec![]));
             }

@@ -135,6 +135,18 @@ impl Workspace {
         Ok(c)
     }
 
+    /// What becomes of a model's rows. Where nothing is said: a view (dbt's default) if one connection holds everything the
+    /// model reads and writes, else a table.
+    pub fn materialized(&self, model: &Model, target: &Connection) -> Result<Materialized> {
+        if model.config.materialized_given {
+            return Ok(model.config.materialized.clone());
+        }
+        let id = target.connector.context_id();
+        let views = target.connector.def().capabilities.views;
+        let here = views && self.inputs_of(&model.recorded)?.iter().all(|i| i.connection.connector.context_id() == id);
+        Ok(if here { Materialized::View } else { Materialized::Table })
+    }
+
     /// Where a model's rows live.
     pub fn relation_of(&self, model: &Model, target: &Connection) -> Relation {
         let c = &model.config;
