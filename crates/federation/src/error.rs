@@ -29,7 +29,9 @@ pub fn from_datafusion(e: DataFusionError, engine: &str) -> Error {
         },
         DataFusionError::Collection(mut all) if !all.is_empty() => from_datafusion(all.remove(0), engine),
         DataFusionError::SchemaError(s, _) => schema_error(&s, engine),
-        DataFusionError::SQL(p, _) => Error::new(ErrorKind::Sql, format!("{engine} cannot parse the SQL: {}", short(&p))),
+        DataFusionError::SQL(p, _) => {
+            Error::new(ErrorKind::Sql, format!("{engine} cannot parse the SQL: {}", short(&p)))
+        }
         DataFusionError::Plan(m) => sql_error(m, engine),
         DataFusionError::NotImplemented(m) => {
             Error::new(ErrorKind::Sql, format!("{engine} does not support this SQL: {m}"))
@@ -85,9 +87,7 @@ fn schema_error(s: &SchemaError, engine: &str) -> Error {
             let all: Vec<&str> = valid_fields.iter().map(|c| c.name()).collect();
             if all.iter().any(|c| *c != name && c.eq_ignore_ascii_case(name)) {
                 let real = all.iter().find(|c| c.eq_ignore_ascii_case(name)).copied().unwrap_or(name);
-                return e.hint(format!(
-                    "names with upper-case letters need double quotes in {engine}: \"{real}\""
-                ));
+                return e.hint(format!("names with upper-case letters need double quotes in {engine}: \"{real}\""));
             }
             match names::suggest(name, all) {
                 Some(h) => e.hint(h),

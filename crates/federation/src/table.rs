@@ -131,8 +131,20 @@ fn selectivity(p: &Predicate) -> f64 {
         Predicate::Compare { .. } => 1.0 / 3.0,
         Predicate::In { values, negated: false, .. } => (0.1 * values.len() as f64).min(0.5),
         Predicate::In { .. } => 0.9,
-        Predicate::IsNull { negated, .. } => if *negated { 0.9 } else { 0.1 },
-        Predicate::StartsWith { negated, .. } => if *negated { 0.9 } else { 0.1 },
+        Predicate::IsNull { negated, .. } => {
+            if *negated {
+                0.9
+            } else {
+                0.1
+            }
+        }
+        Predicate::StartsWith { negated, .. } => {
+            if *negated {
+                0.9
+            } else {
+                0.1
+            }
+        }
         Predicate::And(ps) => ps.iter().map(selectivity).product(),
         Predicate::Or(ps) => ps.iter().map(selectivity).sum::<f64>().min(1.0),
         Predicate::Not(p) => 1.0 - selectivity(p),
