@@ -1,0 +1,75 @@
+//! Reading tables: one split, one statement, and so one moment.
+
+use crate::connection::Purpose;
+use crate::connector::Sqlite;
+use crate::dialect::{SQLITE, relation_sql};
+use crate::pushdown::{answer, condition};
+use crate::stream::{Query, stream};
+use crate::types::Kind;
+use arrow::datatypes::Schema;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use xdb_core::types::SOURCE_TYPE_KEY;
+use xdb_core::{
+    ArrowStream, Error, Extract, Predicate, Pushdown, ReadContext, Result, ResultExt, ScanPlan, ScanRequest, Split,
+    TableInfo, TypePolicy,
+};
+
+/// Everything that reading a split needs: the columns as they were described, so that the stream has the plan's schema
+/// whatever was altered since.
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    relation: String,
+    columns: Vec<(String, String, Kind)>,
+    types: TypePolicy,
+}
+
+#[async_trait]
+impl Extract for Sqlite {
+    fn pushdown(&self, table: &TableInfo, predicates: &[Predicate]) -> Vec<Pushdown> {
+        predicates.iter().map(|p| answer(table, p, self.settings().types)).collect()
+    }
+
+    async fn plan(&self, request: &ScanRequest) -> Result<ScanPlan> {
+        let schema = request.schema();
+        let columns: Vec<String> = request.column_names().into_iter().map(|c| SQLITE.ident(c)).collect();
+        let conditions: Vec<String> =
+            request.predicates.iter().filter_map(|p| condition(&request.table, p, request.types)).collect();
+        let sql = SQLITE.select(&columns, &relation_sql(&request.table.relation), &conditions, request.limit);
+        let payload = Payload {
+            relation: request.table.relation.to_string(),
+            columns: schema
+                .fields()
+                .iter()
+                .map(|f| {
+                    let source_type = f.metadata().get(SOURCE_TYPE_KEY).cloned().unwrap_or_default();
+                    Ok((f.name().clone(), source_type, Kind::of(f)?))
+                })
+                .collect::<Result<_>>()?,
+            types: request.types,
+        };
+        let split = Split {
+            payload: serde_json::to_value(payload).map_err(|e| Error::internal(e.to_string()))?,
+            sql,
+            row_estimate: request.limit.or(request.table.row_estimate),
+        };
+        Ok(ScanPlan { schema, splits: vec![split], guard: None })
+    }
+
+    async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream> {
+        let p: Payload = serde_json::from_value(split.payload.clone())
+            .map_err(|e| Error::internal(format!("not a split of the sqlite connector: {e}")))?;
+        let fields: Vec<_> = p.columns.iter().map(|(name, source_type, kind)| kind.field(name, source_type)).collect();
+        let query = Query {
+            sql: split.sql.clone(),
+            params: vec![],
+            schema: Some(Arc::new(Schema::new(fields))),
+            types: p.types,
+            purpose: Purpose::Read,
+        };
+        let relation = p.relation;
+        let s = stream(self.settings(), query, ctx).await.on_relation(&relation)?;
+        Ok(s.map_error(move |e| e.relation(&relation)))
+    }
+}
