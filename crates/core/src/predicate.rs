@@ -12,9 +12,10 @@ pub enum Literal {
     Bool(bool),
     Int(i64),
     UInt(u64),
-    Float(f64),
+    Float(#[serde(with = "as_text")] f64),
     /// `value * 10^-scale`.
     Decimal {
+        #[serde(with = "as_text")]
         value: i128,
         scale: i8,
     },
@@ -29,6 +30,20 @@ pub enum Literal {
         micros: i64,
         utc: bool,
     },
+}
+
+/// Numbers that JSON would change: NaN, infinities, integers past 64 bits, and the last digit of a float.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub(super) fn serialize<T: Display, S: Serializer>(v: &T, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(v)
+    }
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,5 +146,26 @@ impl Pushdown {
     }
     pub fn is_sent(&self) -> bool {
         !matches!(self, Self::No(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn literals_survive_json() {
+        let through = |l: &Literal| serde_json::from_value::<Literal>(serde_json::to_value(l).unwrap()).unwrap();
+        let exact = [
+            Literal::Float(f64::INFINITY),
+            Literal::Float(f64::from(f32::MAX)),
+            Literal::Float(0.1 + 0.2),
+            Literal::Decimal { value: i128::MIN, scale: 38 },
+            Literal::UInt(u64::MAX),
+            Literal::Int(i64::MIN),
+        ];
+        for l in exact {
+            assert_eq!(through(&l), l);
+        }
+        assert!(matches!(through(&Literal::Float(f64::NAN)), Literal::Float(f) if f.is_nan()));
     }
 }
