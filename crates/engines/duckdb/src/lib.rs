@@ -1,1 +1,27 @@
-//! Skeleton.
+//! The `duckdb` engine: a private in-memory DuckDB for each query, reading the sources lazily through a table function.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `engine` | `DEF`, the session: attach, execute, explain |
+//! | `names` | how a federated name becomes a DuckDB name, also where DuckDB reserves it |
+//! | `database` | the handle of one DuckDB: settings, statements, interruption |
+//! | `function` | the table function DuckDB calls to read a source |
+//! | `scan`, `queue` | one scan: splits read by tokio tasks into a bounded queue, drained by DuckDB's threads |
+//! | `input` | Arrow -> DuckDB: types and values |
+//! | `output` | DuckDB -> Arrow: types and values |
+//! | `run` | the thread that runs a query and streams its rows out |
+//! | `error`, `explain` | DuckDB's error texts as ours; its plans with what each source is asked |
+
+mod database;
+mod engine;
+mod error;
+mod explain;
+mod function;
+mod input;
+mod names;
+mod output;
+mod queue;
+mod run;
+mod scan;
+
+pub use engine::DEF;

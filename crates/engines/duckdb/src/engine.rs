@@ -1,0 +1,178 @@
+//! The engine and its session: one DuckDB a query.
+
+use crate::database::Database;
+use crate::explain;
+use crate::function::Source;
+use crate::names::{HOME, Named, is_reserved, literal, quote, rename, same};
+use crate::run;
+use crate::scan::{Shared, Table};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use xdb_core::{
+    ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, Explanation, Naming, Result,
+    TableInput,
+};
+use xdb_federation::needs;
+
+pub static DEF: EngineDef = EngineDef {
+    name: "duckdb",
+    about: "DuckDB, in the xdb process. Speaks DuckDB's dialect; names are compared without regard to case.",
+    naming: Naming::Federated,
+    new: || Arc::new(DuckDbEngine),
+};
+
+struct DuckDbEngine;
+
+#[async_trait]
+impl Engine for DuckDbEngine {
+    fn def(&self) -> &'static EngineDef {
+        &DEF
+    }
+    async fn session(&self, options: &EngineOptions) -> Result<Box<dyn EngineSession>> {
+        let options = options.clone();
+        let shared = Arc::new(Shared::new(Handle::current(), options.threads.max(1)));
+        let db = blocking(move || Database::open(&options)).await?;
+        Ok(Box::new(Session { db, shared, tables: vec![], names: vec![], last: None }))
+    }
+}
+
+struct Session {
+    db: Arc<Database>,
+    shared: Arc<Shared>,
+    /// With the names of their functions.
+    tables: Vec<(String, Arc<Table>)>,
+    /// In the order of `tables`.
+    names: Vec<Named>,
+    /// The query that was started last.
+    last: Option<run::Done>,
+}
+
+/// DuckDB's calls block, some of them for milliseconds.
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(f).await.map_err(|e| Error::internal(format!("duckdb: {e}")))?
+}
+
+impl Session {
+    fn inputs(&self) -> Vec<TableInput> {
+        self.tables.iter().map(|(_, t)| t.input.clone()).collect()
+    }
+
+    /// A statement of this session is over, and what it left is forgotten, before the next begins.
+    async fn settle(&mut self) {
+        if let Some(last) = self.last.take()
+            && !last.is()
+        {
+            self.shared.cancel();
+            while !last.is() {
+                self.db.interrupt();
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        self.shared.reset();
+    }
+
+    /// Finds the filters each source can be sent; returns the output as that planner sees it.
+    async fn plan_filters(&self, sql: &str) -> Result<Option<arrow::datatypes::Schema>> {
+        let mut found = needs(sql, &self.inputs()).await?;
+        if let Some(why) = &found.unplanned {
+            tracing::debug!(why, "the duckdb engine reads whole tables for this query");
+        }
+        for (_, table) in &self.tables {
+            table.set_filter(found.filters.remove(&table.input.federated_name()).flatten());
+        }
+        Ok(found.schema)
+    }
+
+    /// `sql` with the names that DuckDB can use.
+    async fn translate(&self, sql: &str) -> Result<String> {
+        if self.names.iter().all(|n| n.view.is_none()) {
+            return Ok(sql.into());
+        }
+        let (db, names, sql) = (self.db.clone(), self.names.clone(), sql.to_string());
+        blocking(move || {
+            // Its own checks and messages come first: the tree's are poorer. Names aren't looked up here.
+            let tree = explain::texts(&db, &format!("SELECT json_serialize_sql({})::varchar", literal(&sql)))?;
+            let mut tree: serde_json::Value = tree
+                .first()
+                .and_then(|t| serde_json::from_str(t).ok())
+                .ok_or_else(|| Error::internal("duckdb's syntax tree is not JSON"))?;
+            if tree["error"] != serde_json::Value::Bool(false) {
+                // Not a SELECT, or not SQL: preparing it says so in DuckDB's usual words.
+                return Ok(sql);
+            }
+            rename(&mut tree, &names)?;
+            let back = format!("SELECT json_deserialize_sql({}::json)", literal(&tree.to_string()));
+            explain::texts(&db, &back)?.into_iter().next().ok_or_else(|| Error::internal("duckdb wrote no SQL"))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl EngineSession for Session {
+    async fn attach(&mut self, input: EngineInput) -> Result<()> {
+        let EngineInput::Table(input) = input;
+        let name = input.federated_name();
+        if self.names.iter().any(|n| n.federated == name) {
+            return Ok(());
+        }
+        let number = self.tables.len();
+        let alike = |n: &Named| n.federated.iter().zip(&name).all(|(a, b)| same(a, b));
+        let view = (is_reserved(&name) || self.names.iter().any(alike)).then(|| format!("table {number}"));
+        // Shown in plans; the number keeps names apart that differ in case or in where the dots are.
+        let mut function = name.join(".").replace('\0', "");
+        if self.tables.iter().any(|(f, _)| same(f, &function)) {
+            function = format!("{function}#{number}");
+        }
+        let table = Arc::new(Table::new(input));
+        let source = Source { table: table.clone(), shared: self.shared.clone() };
+        let [database, schema, last] = match &view {
+            Some(v) => [HOME, "main", v].map(quote),
+            None => [quote(&name[0]), quote(&name[1]), quote(&name[2])],
+        };
+        let mut sql = vec![];
+        if view.is_none() {
+            sql.push(format!("ATTACH IF NOT EXISTS ':memory:' AS {database}"));
+            sql.push(format!("CREATE SCHEMA IF NOT EXISTS {database}.{schema}"));
+        }
+        sql.push(format!("CREATE VIEW {database}.{schema}.{last} AS SELECT * FROM {}()", quote(&function)));
+        let (db, registered) = (self.db.clone(), function.clone());
+        blocking(move || {
+            db.register(&registered, &source)?;
+            sql.iter().try_for_each(|s| db.run(s))
+        })
+        .await
+        .map_err(|e| e.connection(&name[0]).relation(name[1..].join(".")))?;
+        self.tables.push((function, table));
+        self.names.push(Named { federated: name, view });
+        Ok(())
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<ArrowStream> {
+        self.settle().await;
+        let planned = self.plan_filters(sql).await?;
+        let translated = self.translate(sql).await?;
+        let (stream, done) = run::start(self.db.clone(), self.shared.clone(), translated, planned).await?;
+        self.last = Some(done);
+        Ok(stream)
+    }
+
+    async fn explain(&mut self, sql: &str) -> Result<Explanation> {
+        self.settle().await;
+        self.plan_filters(sql).await?;
+        let translated = self.translate(sql).await?;
+        let (db, tables) = (self.db.clone(), self.tables.clone());
+        let (plan, scans) = blocking(move || {
+            db.prepare_select(&translated)?;
+            Ok((explain::plan_text(&db, &translated)?, explain::scans(&db, &translated, &tables)?))
+        })
+        .await?;
+        let mut out = Explanation { plan, sources: vec![] };
+        for (at, projection) in scans {
+            out.sources.push(self.tables[at].1.source_read(projection).await?);
+        }
+        Ok(out)
+    }
+}

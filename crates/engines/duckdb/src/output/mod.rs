@@ -1,0 +1,6 @@
+//! DuckDB -> Arrow: which type a result column gets, and its values.
+
+mod types;
+mod values;
+
+pub(crate) use types::{Columns, columns};

@@ -1,0 +1,379 @@
+//! One scan of one table: its splits are read by tokio tasks into a bounded queue, from which DuckDB's threads take.
+//!
+//! A scan starts when DuckDB first asks for rows, not when it plans, so that a table whose turn never comes is never
+//! read. Dropping it drops the source streams.
+
+use crate::input::{Plain, plain};
+use crate::queue::{Closed, Queue};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Schema};
+use arrow::util::display::FormatOptions;
+use futures::StreamExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::runtime::Handle;
+use tokio::task::{JoinHandle, JoinSet};
+use xdb_core::engine::SourceRead;
+use xdb_core::{Error, ErrorKind, Predicate, Pushdown, ReadContext, Result, ScanRequest, Split, TableInput};
+
+/// What all scans of a session share.
+pub(crate) struct Shared {
+    pub(crate) handle: Handle,
+    pub(crate) threads: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The first error of a source: it goes to the user instead of DuckDB's words about it.
+    error: Option<Error>,
+    cancelled: bool,
+    queues: Vec<Weak<Queue>>,
+}
+
+impl Shared {
+    pub(crate) fn new(handle: Handle, threads: usize) -> Self {
+        Self { handle, threads, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps `e` unless an earlier one is kept.
+    pub(crate) fn fail(&self, e: Error) {
+        self.state().error.get_or_insert(e);
+    }
+
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.state().error.take()
+    }
+
+    /// Stops all scans, and those yet to come.
+    pub(crate) fn cancel(&self) {
+        let queues = {
+            let mut s = self.state();
+            s.cancelled = true;
+            std::mem::take(&mut s.queues)
+        };
+        queues.iter().filter_map(Weak::upgrade).for_each(|q| q.close());
+    }
+
+    /// Forget the last query.
+    pub(crate) fn reset(&self) {
+        *self.state() = State::default();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.state().cancelled
+    }
+
+    fn add(&self, queue: &Arc<Queue>) {
+        let mut s = self.state();
+        if s.cancelled {
+            queue.close();
+        } else {
+            s.queues.retain(|q| q.strong_count() > 0);
+            s.queues.push(Arc::downgrade(queue));
+        }
+    }
+}
+
+/// A table that is attached.
+pub(crate) struct Table {
+    pub(crate) input: TableInput,
+    /// For each column, how to make it plain, or why DuckDB can't have it.
+    pub(crate) columns: Vec<Result<Plain, String>>,
+    /// What every row the query can use meets; set before the query starts.
+    filter: Mutex<Option<Predicate>>,
+}
+
+impl Table {
+    pub(crate) fn new(input: TableInput) -> Self {
+        let columns = input.table.schema.fields().iter().map(|f| plain(f.data_type())).collect();
+        Self { input, columns, filter: Mutex::default() }
+    }
+
+    pub(crate) fn set_filter(&self, filter: Option<Predicate>) {
+        *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = filter;
+    }
+
+    /// The filter's parts that the source takes, and those it doesn't with the reason. DuckDB filters again either way.
+    fn predicates(&self) -> (Vec<Predicate>, Vec<(String, String)>) {
+        let mut parts = Vec::new();
+        if let Some(p) = self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            conjuncts(p, &mut parts);
+        }
+        let Some(extract) = self.input.connector.extract().filter(|_| self.input.pushdown) else {
+            return (vec![], parts.iter().map(|p| (describe(p), "pushdown is off".into())).collect());
+        };
+        let answers = extract.pushdown(&self.input.table, &parts);
+        let (mut sent, mut kept) = (Vec::new(), Vec::new());
+        for (p, answer) in parts.into_iter().zip(answers) {
+            match answer {
+                Pushdown::Exact | Pushdown::Inexact => sent.push(p),
+                Pushdown::No(why) => kept.push((describe(&p), why)),
+            }
+        }
+        (sent, kept)
+    }
+
+    /// An error where a column of `projection` is of a type that DuckDB can't have.
+    pub(crate) fn check_columns(&self, projection: &[usize]) -> Result<()> {
+        for i in projection {
+            if let Some(Err(why)) = self.columns.get(*i) {
+                let name = self.input.table.schema.field(*i).name();
+                return Err(self.locate(Error::new(ErrorKind::Type, format!("column `{name}` {why}"))).hint(
+                    "leave the column out, set `compute` to `datafusion`, or read the table through a view that casts it",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn locate(&self, e: Error) -> Error {
+        e.connection(&self.input.connection).relation(self.input.table.relation.to_string())
+    }
+
+    fn request(&self, projection: Vec<usize>, predicates: Vec<Predicate>, parallelism: usize) -> ScanRequest {
+        ScanRequest {
+            table: self.input.table.clone(),
+            projection: Some(projection),
+            predicates,
+            // DuckDB stops asking when it has enough.
+            limit: None,
+            parallelism,
+            types: self.input.types,
+        }
+    }
+
+    /// For `explain`: what a scan of these columns would send on one connection.
+    pub(crate) async fn source_read(&self, projection: Vec<usize>) -> Result<SourceRead> {
+        let (sent, not_pushed) = self.predicates();
+        let plan = self.extract()?.plan(&self.request(projection, sent, 1)).await.map_err(|e| self.locate(e))?;
+        Ok(SourceRead {
+            connection: self.input.connection.clone(),
+            relation: self.input.table.relation.to_string(),
+            sql: plan.splits.into_iter().map(|s| s.sql).collect(),
+            not_pushed,
+            row_estimate: self.input.table.row_estimate,
+        })
+    }
+
+    fn extract(&self) -> Result<&dyn xdb_core::Extract> {
+        self.input.connector.extract().ok_or_else(|| {
+            Error::unsupported(format!("{} cannot be read from", self.input.connector.def().title))
+                .connection(&self.input.connection)
+        })
+    }
+}
+
+fn conjuncts(p: Predicate, out: &mut Vec<Predicate>) {
+    match p {
+        Predicate::And(ps) => ps.into_iter().for_each(|p| conjuncts(p, out)),
+        other => out.push(other),
+    }
+}
+
+/// For people: the columns are what they need to find the condition in their SQL.
+fn describe(p: &Predicate) -> String {
+    format!("a condition on {}", p.columns().join(", "))
+}
+
+/// A batch of which some rows are taken.
+struct Cursor {
+    batch: RecordBatch,
+    next: usize,
+}
+
+pub(crate) struct Scan {
+    table: Arc<Table>,
+    shared: Arc<Shared>,
+    /// What DuckDB wants in each of its vectors: a position in the source's batches, or nothing it looks at.
+    pub(crate) outputs: Vec<Option<usize>>,
+    projection: Vec<usize>,
+    queue: Arc<Queue>,
+    cursors: Mutex<Cursors>,
+}
+
+#[derive(Default)]
+struct Cursors {
+    open: Vec<Cursor>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Scan {
+    /// `wanted` are indices of the table's columns as DuckDB names them; others (its row ids) get no values.
+    pub(crate) fn new(table: Arc<Table>, shared: Arc<Shared>, wanted: &[u64]) -> Result<Self> {
+        let mut projection: Vec<usize> = Vec::new();
+        let mut outputs = Vec::with_capacity(wanted.len());
+        for w in wanted {
+            let column = usize::try_from(*w).ok().filter(|c| *c < table.columns.len());
+            outputs.push(column.map(|c| match projection.iter().position(|p| *p == c) {
+                Some(at) => at,
+                None => {
+                    projection.push(c);
+                    projection.len() - 1
+                }
+            }));
+        }
+        table.check_columns(&projection)?;
+        // Two for each split that may come: one being filled while one is emptied.
+        let queue = Arc::new(Queue::new(2 * table.input.parallelism.clamp(1, 4)));
+        shared.add(&queue);
+        Ok(Self { table, shared, outputs, projection, queue, cursors: Mutex::default() })
+    }
+
+    /// At most `max` rows of some batch, given to `take` with their range; 0 at the end. Blocks: DuckDB's threads only.
+    pub(crate) fn next(
+        &self,
+        max: usize,
+        take: impl FnOnce(&RecordBatch, std::ops::Range<usize>) -> Result<()>,
+    ) -> Result<usize> {
+        let resumed = {
+            let mut c = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+            if c.reader.is_none() {
+                c.reader = Some(self.start());
+            }
+            c.open.pop()
+        };
+        let mut cursor = match resumed {
+            Some(c) => c,
+            None => loop {
+                match self.queue.pop() {
+                    Ok(Some(batch)) if batch.num_rows() == 0 => {}
+                    Ok(Some(batch)) => break Cursor { batch, next: 0 },
+                    Ok(None) => return Ok(0),
+                    Err(Closed) => return Err(Error::cancelled()),
+                }
+            },
+        };
+        let n = max.min(cursor.batch.num_rows() - cursor.next);
+        take(&cursor.batch, cursor.next..cursor.next + n).map_err(|e| self.table.locate(e))?;
+        cursor.next += n;
+        if cursor.next < cursor.batch.num_rows() {
+            self.cursors.lock().unwrap_or_else(PoisonError::into_inner).open.push(cursor);
+        }
+        Ok(n)
+    }
+
+    pub(crate) fn fail(&self, e: Error) {
+        self.shared.fail(e);
+    }
+
+    pub(crate) fn column_name(&self, output: usize) -> &str {
+        let at = self.outputs.get(output).copied().flatten().and_then(|i| self.projection.get(i));
+        at.map(|i| self.table.input.table.schema.field(*i).name().as_str()).unwrap_or("?")
+    }
+
+    fn start(&self) -> JoinHandle<()> {
+        let (table, shared, queue) = (self.table.clone(), self.shared.clone(), self.queue.clone());
+        let projection = self.projection.clone();
+        // Also where the runtime goes away and drops the task: nobody may wait for it for ever.
+        let ended = Ended { queue: queue.clone(), whole: false };
+        self.shared.handle.spawn(async move {
+            let mut ended = ended;
+            match read(&table, projection, &queue).await {
+                Ok(()) => ended.whole = true,
+                Err(e) => shared.fail(table.locate(e)),
+            }
+        })
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(r) = self.cursors.get_mut().unwrap_or_else(PoisonError::into_inner).reader.take() {
+            r.abort();
+        }
+    }
+}
+
+struct Ended {
+    queue: Arc<Queue>,
+    whole: bool,
+}
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if self.whole { self.queue.finish() } else { self.queue.close() }
+    }
+}
+
+/// Reads all splits into `queue`.
+async fn read(table: &Arc<Table>, projection: Vec<usize>, queue: &Arc<Queue>) -> Result<()> {
+    let extract = table.extract()?;
+    let (predicates, _) = table.predicates();
+    let mut permits = Vec::new();
+    while permits.len() + 1 < table.input.parallelism {
+        match table.input.spare.clone().try_acquire_owned() {
+            Ok(p) => permits.push(p),
+            Err(_) => break,
+        }
+    }
+    let plan = extract.plan(&table.request(projection.clone(), predicates, permits.len() + 1)).await?;
+    permits.truncate(plan.splits.len().saturating_sub(1));
+    let mut readers = JoinSet::new();
+    for split in plan.splits {
+        // The first split needs none: its connection is the scan's own.
+        let permit = if readers.is_empty() { None } else { permits.pop() };
+        let (table, queue, projection) = (table.clone(), queue.clone(), projection.clone());
+        readers.spawn(async move {
+            let _held = permit;
+            read_split(&table, &split, &projection, &queue).await
+        });
+    }
+    while let Some(done) = readers.join_next().await {
+        done.map_err(|e| Error::internal(format!("a reader of {} broke: {e}", table.input.table.relation)))??;
+    }
+    drop(plan.guard);
+    Ok(())
+}
+
+async fn read_split(table: &Table, split: &Split, projection: &[usize], queue: &Queue) -> Result<()> {
+    let ctx = ReadContext { stats: table.input.stats.clone(), ..ReadContext::default() };
+    let mut stream = table.extract()?.read(split, &ctx).await.map_err(|e| e.sql(&split.sql))?;
+    while let Some(batch) = stream.next().await {
+        let batch = make_plain(batch.map_err(|e| e.sql(&split.sql))?, table, projection)?;
+        if queue.push(batch).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Checks a batch against what was asked for, and casts the columns whose form the writer doesn't take.
+fn make_plain(batch: RecordBatch, table: &Table, projection: &[usize]) -> Result<RecordBatch> {
+    let schema = &table.input.table.schema;
+    let arrived = batch.schema();
+    let same = batch.num_columns() == projection.len()
+        && projection.iter().zip(arrived.fields()).all(|(i, f)| schema.field(*i).data_type() == f.data_type());
+    if !same {
+        return Err(Error::internal(format!("the source sent other columns than it described: {arrived}")));
+    }
+    let target = |i: &usize| match table.columns.get(*i) {
+        Some(Ok(Plain::Cast(t))) => Some(t),
+        _ => None,
+    };
+    if projection.iter().all(|i| target(i).is_none()) {
+        return Ok(batch);
+    }
+    let columns = projection.iter().zip(batch.columns());
+    let columns = columns.map(|(i, c)| match target(i) {
+        Some(t) => cast(c, t, schema.field(*i).name()),
+        None => Ok(c.clone()),
+    });
+    let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
+    let fields = arrived.fields().iter().zip(&columns).map(|(f, c)| f.as_ref().clone().with_data_type(c.data_type().clone()));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+}
+
+fn cast(column: &ArrayRef, to: &DataType, name: &str) -> Result<ArrayRef> {
+    let options = CastOptions { safe: false, format_options: FormatOptions::default() };
+    cast_with_options(column, to, &options).map_err(|e| {
+        let why = format!("cannot be carried by DuckDB as {to}");
+        Error::new(ErrorKind::Type, format!("column `{name}` {why}")).cause(e.to_string())
+    })
+}
