@@ -214,7 +214,7 @@ pub fn merge(into: &mut Map<String, Value>, layer: &Map<String, Value>) {
                 }
                 into.insert(key, Value::Array(all));
             }
-            "meta" | "docs" | "column_types" | "grants" | "persist_docs" | "contract" => {
+            "meta" | "docs" | "quoting" | "column_types" | "persist_docs" | "grants" => {
                 match (into.get_mut(&key), value) {
                     (Some(Value::Object(old)), Value::Object(new)) => {
                         for (k, v) in new {
@@ -231,6 +231,24 @@ pub fn merge(into: &mut Map<String, Value>, layer: &Map<String, Value>) {
             }
         }
     }
+}
+
+/// Keys whose value is a mapping.
+pub(crate) fn is_mapping_key(key: &str) -> bool {
+    const KEYS: [&str; 11] = [
+        "meta",
+        "docs",
+        "column_types",
+        "grants",
+        "persist_docs",
+        "contract",
+        "quoting",
+        "labels",
+        "options",
+        "freshness",
+        "snapshot_meta_column_names",
+    ];
+    KEYS.contains(&key)
 }
 
 fn as_list(v: Option<Value>) -> Vec<Value> {

@@ -4,6 +4,8 @@
 //! are rendered by xdb-template). Every error names the file, the line, and the nearest known name.
 
 pub mod config;
+mod files;
+mod jinja;
 pub mod profiles;
 pub mod project;
 pub mod project_file;
@@ -12,6 +14,7 @@ mod size;
 pub mod yaml;
 
 pub use config::{Materialized, ModelConfig};
+pub use jinja::Env;
 pub use profiles::{ConnectionProfile, Profiles};
 pub use project::{LoadOptions, ModelFile, ParsedModel, Project, TextFile};
 pub use project_file::{ComputeConfig, EngineConfig, ProjectFile};
