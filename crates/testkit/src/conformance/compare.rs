@@ -78,7 +78,9 @@ pub fn texts(array: &ArrayRef) -> Vec<Option<String>> {
         _ => {
             let options = FormatOptions::default();
             let f = ArrayFormatter::try_new(array.as_ref(), &options).expect("a type that can be shown");
-            (0..array.len()).map(|i| (!array.is_null(i)).then(|| f.value(i).to_string())).collect()
+            let nulls = array.logical_nulls(); // also those of dictionaries and of the null type
+            let is_null = |i| nulls.as_ref().is_some_and(|n| n.is_null(i));
+            (0..array.len()).map(|i| (!is_null(i)).then(|| f.value(i).to_string())).collect()
         }
     }
 }
@@ -104,7 +106,7 @@ pub fn assert_same(what: &str, field: &Field, want: &ArrayRef, got: &ArrayRef) {
             // No way back for Arrow (intervals as text …): nothing may have become NULL or the reverse.
             Err(e) if arrow::compute::can_cast_types(got.data_type(), want.data_type()) => panic!("{shown}: {e}"),
             Err(_) => {
-                let presence = |a: &ArrayRef| (0..a.len()).map(|i| (!a.is_null(i)).then(String::new)).collect();
+                let presence = |a: &ArrayRef| texts(a).iter().map(|t| t.as_ref().map(|_| String::new())).collect();
                 (presence(want), presence(got))
             }
         }

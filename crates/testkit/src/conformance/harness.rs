@@ -20,17 +20,16 @@ use xdb_core::{
 #[derive(Clone, Debug)]
 pub enum Leftovers {
     /// A query with one text column: the names of all tables.
-    Sql(String),
-    /// Everything in this folder, recursively.
+    Sql(&'static str),
+    /// Everything in this folder, which only this harness uses, recursively.
     Folder(PathBuf),
-    /// Cannot be seen: the cases about leftovers check less.
-    Unknown,
 }
 
 /// A connector, and what the suite has to know about the place it is connected to.
 pub struct Harness {
     pub connector: Arc<dyn Connector>,
-    pub leftovers: Leftovers,
+    /// Where to look; nowhere: the cases about leftovers check less.
+    pub leftovers: Vec<Leftovers>,
     /// Ends every table name, e.g. `.parquet`.
     pub suffix: &'static str,
     /// Most growth of this process's memory, in bytes, while a large table goes through. Embedded databases keep caches
@@ -61,7 +60,7 @@ impl Harness {
     pub fn new(connector: Arc<dyn Connector>) -> Self {
         Self {
             connector,
-            leftovers: Leftovers::Unknown,
+            leftovers: vec![],
             suffix: "",
             memory_slack: 100 << 20,
             timeout: Duration::from_secs(240),
@@ -69,7 +68,7 @@ impl Harness {
         }
     }
     pub fn leftovers(mut self, l: Leftovers) -> Self {
-        self.leftovers = l;
+        self.leftovers.push(l);
         self
     }
     pub fn suffix(mut self, s: &'static str) -> Self {
@@ -185,15 +184,20 @@ impl Harness {
         let stem = target.name.trim_end_matches(self.suffix).to_string();
         let mut found = vec![];
         for _ in 0..100 {
-            found = match &self.leftovers {
-                Leftovers::Unknown => vec![],
-                Leftovers::Folder(dir) => files_below(dir),
-                Leftovers::Sql(sql) => {
-                    let batches = self.query(sql, &[]).await.unwrap_or_else(|e| panic!("{e:?}"));
-                    batches.iter().flat_map(|b| super::compare::texts(b.column(0))).flatten().collect()
+            found.clear();
+            for place in &self.leftovers {
+                match place {
+                    Leftovers::Folder(dir) => {
+                        found.extend(files_below(dir).into_iter().filter(|n| n.contains("_xdb_")))
+                    }
+                    Leftovers::Sql(sql) => {
+                        let batches = self.query(sql, &[]).await.unwrap_or_else(|e| panic!("{e:?}"));
+                        let names = batches.iter().flat_map(|b| super::texts(b.column(0))).flatten();
+                        // Other tests use the same server at the same time.
+                        found.extend(names.filter(|n| n.contains("_xdb_") && n.contains(&stem)));
+                    }
                 }
-            };
-            found.retain(|n| n.contains("_xdb_") && n.contains(&stem));
+            }
             if found.is_empty() {
                 break;
             }
@@ -211,7 +215,7 @@ fn names_and_types(schema: &SchemaRef) -> Vec<(String, arrow::datatypes::DataTyp
 fn files_below(dir: &Path) -> Vec<String> {
     let mut out = vec![];
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        out.push(entry.path().to_string_lossy().into_owned());
+        out.push(entry.file_name().to_string_lossy().into_owned());
         if entry.path().is_dir() {
             out.extend(files_below(&entry.path()));
         }
