@@ -41,8 +41,8 @@ pub(crate) async fn open(
     };
     let counted = Counted { inner: raw, stats };
     let unpacked: Input = match packed {
-        Compression::Gzip => Box::new(Packed { inner: flate2::read::MultiGzDecoder::new(counted), name: "gzip" }),
-        Compression::Zstd => Box::new(Packed { inner: zstd::stream::read::Decoder::new(counted)?, name: "zstd" }),
+        Compression::Gzip => Box::new(Packed { start: Some(counted), inner: None, name: "gzip" }),
+        Compression::Zstd => Box::new(Packed { start: Some(counted), inner: None, name: "zstd" }),
         Compression::None | Compression::Snappy => Box::new(counted),
     };
     Ok(Box::new(SkipMark { inner: unpacked, held: vec![], started: false }))
@@ -85,19 +85,31 @@ impl Read for Counted {
     }
 }
 
-/// Says "damaged", where the unpacker's own errors would pass for a broken connection.
-struct Packed<R> {
-    inner: R,
+/// An unpacker that is made on the first read (some read at once, which an async task must not do), and that says
+/// "damaged" where its own errors would pass for a broken connection.
+struct Packed {
+    start: Option<Counted>,
+    inner: Option<Input>,
     name: &'static str,
 }
-impl<R: Read> Read for Packed<R> {
+impl Packed {
+    fn inner(&mut self) -> std::io::Result<&mut Input> {
+        if let Some(raw) = self.start.take() {
+            self.inner = Some(match self.name {
+                "zstd" => Box::new(zstd::stream::read::Decoder::new(raw)?),
+                _ => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+            });
+        }
+        self.inner.as_mut().ok_or_else(|| IoError::other("the unpacker failed before"))
+    }
+}
+impl Read for Packed {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        self.inner.read(buf).map_err(|e| match e.kind() {
+        let name = self.name;
+        self.inner()?.read(buf).map_err(|e| match e.kind() {
             IoKind::Interrupted => e,
-            IoKind::UnexpectedEof => {
-                IoError::other(format!("the {} data ends too early: the file is cut off", self.name))
-            }
-            _ => IoError::other(format!("the file is not valid {}: {e}", self.name)),
+            IoKind::UnexpectedEof => IoError::other(format!("the {name} data ends too early: the file is cut off")),
+            _ => IoError::other(format!("the file is not valid {name}: {e}")),
         })
     }
 }

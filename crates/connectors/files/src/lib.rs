@@ -27,4 +27,7 @@ mod types;
 mod values;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::DEF;

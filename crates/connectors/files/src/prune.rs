@@ -104,8 +104,10 @@ impl Prune<'_> {
                 };
                 let (min, max) = (b.min.as_string::<i32>(), b.max.as_string::<i32>());
                 let inside = (0..self.n).map(|i| {
-                    let low =
-                        !b.trusted[i] || min.is_null(i) || min.value(i) <= prefix.as_str() || min.value(i).starts_with(prefix);
+                    let low = !b.trusted[i]
+                        || min.is_null(i)
+                        || min.value(i) <= prefix.as_str()
+                        || min.value(i).starts_with(prefix);
                     let high = !b.trusted[i] || max.is_null(i) || max.value(i) >= prefix.as_str();
                     low && high
                 });

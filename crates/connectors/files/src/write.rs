@@ -91,8 +91,21 @@ pub(crate) fn encoder(layout: &Layout, schema: &SchemaRef, sink: Sink, with_head
     Ok(Box::new(text))
 }
 
+/// The Parquet writer either ends with good errors or hands its sink back, not both: so the sink is shared with it.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Sink>>);
+impl Write for Shared {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).write(buf)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).flush()
+    }
+}
+
 struct ParquetEncoder {
-    writer: ArrowWriter<Sink>,
+    writer: ArrowWriter<Shared>,
+    sink: Shared,
     schema: SchemaRef,
 }
 impl ParquetEncoder {
@@ -112,8 +125,9 @@ impl ParquetEncoder {
             .set_compression(codec)
             .set_created_by(concat!("xdb version ", env!("CARGO_PKG_VERSION")).into())
             .build();
-        let writer = ArrowWriter::try_new(sink, schema.clone(), Some(properties)).map_err(parquet_error)?;
-        Ok(Self { writer, schema })
+        let sink = Shared(Arc::new(Mutex::new(sink)));
+        let writer = ArrowWriter::try_new(sink.clone(), schema.clone(), Some(properties)).map_err(parquet_error)?;
+        Ok(Self { writer, sink, schema })
     }
 }
 impl Encoder for ParquetEncoder {
@@ -141,7 +155,10 @@ impl Encoder for ParquetEncoder {
         Err(Error::internal("Parquet files cannot be appended to as bytes"))
     }
     fn finish(self: Box<Self>) -> Result<Sink> {
-        self.writer.into_inner().map_err(parquet_error)
+        let Self { writer, sink, .. } = *self;
+        writer.close().map_err(parquet_error)?;
+        let sink = Arc::into_inner(sink.0).ok_or_else(|| Error::internal("a Parquet writer outlived its end"))?;
+        Ok(sink.into_inner().unwrap_or_else(|e| e.into_inner()))
     }
 }
 
