@@ -2,6 +2,7 @@
 //! means. Pure: no files, no Jinja, no connections.
 
 pub mod build;
+mod glob;
 pub mod node;
 pub mod select;
 

@@ -428,3 +428,95 @@ fn convert<'p>(
         raw: Map::new(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn layer(file: &str, line: usize, values: Value) -> Layer {
+        let values = values.as_object().unwrap().clone();
+        let lines = values.keys().enumerate().map(|(i, k)| (k.clone(), line + i)).collect();
+        Layer { values, file: file.into(), lines, line }
+    }
+    fn one(values: Value) -> Result<ModelConfig> {
+        resolve("m", &[layer("models/m.sql", 3, values)])
+    }
+    fn location(e: &Error) -> &str {
+        e.context().location.as_deref().unwrap_or_default()
+    }
+
+    #[test]
+    fn later_layers_override_and_lists_add_up() {
+        let c = resolve(
+            "m",
+            &[
+                layer("p.yml", 1, json!({"materialized": "view", "tags": "a", "meta": {"x": 1, "y": 1}, "pre-hook": "one", "schema": "s"})),
+                layer("m.yml", 1, json!({"+tags": ["b", "a"], "meta": {"y": 2}, "materialized": "table"})),
+                layer("m.sql", 1, json!({"pre_hook": ["two", {"sql": "three", "transaction": false}], "schema": null, "unique_key": "id"})),
+            ],
+        )
+        .unwrap();
+        assert_eq!(c.materialized, Materialized::Table);
+        assert_eq!(
+            (c.tags, c.pre_hook),
+            (vec!["a".to_string(), "b".into()], vec!["one".to_string(), "two".into(), "three".into()])
+        );
+        assert_eq!(
+            (Value::Object(c.meta), c.schema, c.unique_key),
+            (json!({"x": 1, "y": 2}), None, vec!["id".to_string()])
+        );
+        assert_eq!(c.raw.get("materialized"), Some(&json!("table")));
+    }
+
+    #[test]
+    fn defaults_and_extras() {
+        let c = one(json!({"format": "parquet", "indexes": [{"columns": ["a"]}], "my_own": 1, "types": "lossy", "pushdown": false})).unwrap();
+        assert!(c.enabled && !c.materialized_given && c.materialized == Materialized::View);
+        assert_eq!(c.extra.keys().collect::<Vec<_>>(), ["format", "indexes", "my_own"]);
+        assert_eq!((c.types, c.pushdown.as_deref()), (Some(TypePolicy::Lossy), Some("off")));
+        assert_eq!(one(json!({"enabled": "False", "full_refresh": "yes"})).unwrap().full_refresh, Some(true));
+        assert_eq!(
+            one(json!({"materialized": "materialized_view"})).unwrap().materialized,
+            Materialized::Other("materialized_view".into())
+        );
+    }
+
+    #[test]
+    fn errors_name_the_value_the_place_and_the_nearest() {
+        for (values, message, hint) in [
+            (
+                json!({"materialized": "tabel"}),
+                "model `m`: unknown materialized `tabel`",
+                Some("did you mean `table`?"),
+            ),
+            (
+                json!({"materialised": "table"}),
+                "model `m` has an unknown config key `materialised`",
+                Some("did you mean `materialized`? A value of your own goes under `meta`"),
+            ),
+            (json!({"enabled": 3}), "model `m`: `enabled` must be true or false, not 3", None),
+            (json!({"meta": "x"}), "model `m`: `meta` must be a mapping, not \"x\"", None),
+            (json!({"tags": {"a": 1}}), "model `m`: `tags` must be text or a list of texts, not {\"a\":1}", None),
+            (json!({"schema": ["a"]}), "model `m`: `schema` must be text, not [\"a\"]", None),
+            (json!({"types": "loosy"}), "model `m`: unknown types `loosy`", Some("did you mean `lossy`?")),
+            (
+                json!({"on_schema_change": "sync"}),
+                "model `m`: unknown on_schema_change `sync`",
+                Some("there is: ignore, fail, append_new_columns, sync_all_columns"),
+            ),
+        ] {
+            let e = one(values).unwrap_err();
+            assert_eq!((e.message(), e.hint_text(), location(&e)), (message, hint, "models/m.sql:3"));
+        }
+    }
+
+    #[test]
+    fn an_error_in_a_weak_layer_is_reported_there() {
+        let e = resolve(
+            "m",
+            &[layer("p.yml", 8, json!({"schema": "s", "enabled": []})), layer("m.sql", 1, json!({"enabled": true}))],
+        );
+        assert_eq!(location(&e.unwrap_err()), "p.yml:9");
+    }
+}

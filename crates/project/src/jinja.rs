@@ -84,7 +84,7 @@ impl YamlJinja {
             ),
             other => other.clone(),
         };
-        Ok(Node { kind, line: node.line })
+        Ok(Node::new(kind, node.line))
     }
 
     /// A text that is one expression keeps the type it evaluates to (`| as_number`, a comparison); any other is text.

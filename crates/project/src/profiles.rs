@@ -106,7 +106,8 @@ impl Profiles {
     /// Parse `text`, which stands in `path`.
     pub fn parse(text: &str, path: &Path, env: Env) -> Result<Self> {
         let reader = Reader { path };
-        let tree = yaml::parse(text, path)?;
+        // `password: 1.10` is not `1.1`.
+        let tree = yaml::parse(text, path)?.spelled(text);
         if !matches!(tree.kind, Kind::Map(_)) {
             return Err(
                 reader.error(tree.line, format!("profiles.yml must be a mapping of connections, not {}", tree.what()))

@@ -14,6 +14,8 @@ pub struct Node {
     pub kind: Kind,
     /// 1-based.
     pub line: usize,
+    /// Where the value is spelled, as byte offset and length; empty where that isn't known.
+    span: (usize, usize),
 }
 
 /// What a [`Node`] holds.
@@ -45,9 +47,14 @@ pub fn parse(text: &str, path: &Path) -> Result<Node> {
         with_snippet: false,
     };
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#') || l.trim() == "---") {
-        return Ok(Node { kind: Kind::Map(Vec::new()), line: 1 });
+        return Ok(Node::new(Kind::Map(Vec::new()), 1));
     }
-    serde_saphyr::from_str_with_options::<Spanned<Kind>>(text, options).map(Node::from).map_err(|e| {
+    let parsed = serde_saphyr::from_str_with_options::<Spanned<Kind>>(text, options).map(|s| {
+        let mut node = Node::from(s);
+        node.keep_spelling(text);
+        node
+    });
+    parsed.map_err(|e| {
         let line = e.location().map_or(0, |l| l.line() as usize);
         let message = e.to_string();
         // The location is reported our way; the parser's own repeats it at the end of its message.
@@ -74,7 +81,9 @@ fn looks_secret(line: &str) -> bool {
 
 impl From<Spanned<Kind>> for Node {
     fn from(s: Spanned<Kind>) -> Self {
-        Self { kind: s.value, line: s.referenced.line() as usize }
+        let span = s.defined.span();
+        let span = (span.byte_offset().unwrap_or(0) as usize, span.byte_len().unwrap_or(0) as usize);
+        Self { kind: s.value, line: s.referenced.line() as usize, span }
     }
 }
 
@@ -134,6 +143,46 @@ impl<'de> Deserialize<'de> for Kind {
 }
 
 impl Node {
+    pub(crate) fn new(kind: Kind, line: usize) -> Self {
+        Self { kind, line, span: (0, 0) }
+    }
+
+    /// A number that JSON's numbers would change is text, spelled as it stands: `00123` (a password, a postal code) and
+    /// one with more digits than a double holds.
+    fn keep_spelling(&mut self, text: &str) {
+        match &mut self.kind {
+            Kind::List(items) => items.iter_mut().for_each(|n| n.keep_spelling(text)),
+            Kind::Map(entries) => entries.iter_mut().for_each(|e| e.value.keep_spelling(text)),
+            Kind::Number(n) => {
+                let spelled = text.get(self.span.0..self.span.0 + self.span.1).unwrap_or_default().trim();
+                let digits = spelled.bytes().filter(u8::is_ascii_digit).count();
+                let padded =
+                    spelled.len() > 1 && spelled.starts_with('0') && spelled.bytes().all(|b| b.is_ascii_digit());
+                if padded || (n.is_f64() && digits > 15) {
+                    self.kind = Kind::Text(spelled.into());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The same tree with every number in the spelling of the file: for values where `1.10` is not `1.1`.
+    pub(crate) fn spelled(&self, text: &str) -> Self {
+        let mut out = self.clone();
+        match &mut out.kind {
+            Kind::List(items) => items.iter_mut().for_each(|n| *n = n.spelled(text)),
+            Kind::Map(entries) => entries.iter_mut().for_each(|e| e.value = e.value.spelled(text)),
+            Kind::Number(n) => {
+                let spelled = text.get(self.span.0..self.span.0 + self.span.1).unwrap_or_default().trim();
+                if !spelled.is_empty() && n.to_string() != spelled {
+                    out.kind = Kind::Text(spelled.into());
+                }
+            }
+            _ => {}
+        }
+        out
+    }
+
     pub fn is_null(&self) -> bool {
         matches!(self.kind, Kind::Null)
     }
@@ -233,9 +282,6 @@ impl Reader<'_> {
             _ => Err(self.error(map.line, format!("{of} needs a `{key}`"))),
         }
     }
-    pub(crate) fn opt_bool(&self, map: &Node, key: &str) -> Result<Option<bool>> {
-        map.get(key).map(|n| n.as_bool().ok_or_else(|| self.wrong(n, key, "true or false"))).transpose()
-    }
     /// A list of texts; a single text is a list of one.
     pub(crate) fn texts(&self, node: &Node, what: &str) -> Result<Vec<String>> {
         match &node.kind {
@@ -293,6 +339,18 @@ mod tests {
             serde_json::json!({"country": "no", "password": "00123", "f": 1.5, "n": null, "quoted": "5", "on": "off"})
         );
         assert_eq!(t.get("country").unwrap().as_bool(), Some(false));
+    }
+
+    #[test]
+    fn numbers_can_keep_their_spelling() {
+        let text = "é: 1.10\nb: [1e3, 7, 0x1F]\nc: 12345678901234567890123\n";
+        let t = tree(text);
+        assert_eq!(t.to_json(), serde_json::json!({"é": 1.1, "b": [1000.0, 7, 31], "c": "12345678901234567890123"}));
+        let s = t.spelled(text);
+        assert_eq!(
+            s.to_json(),
+            serde_json::json!({"é": "1.10", "b": ["1e3", 7, "0x1F"], "c": "12345678901234567890123"})
+        );
     }
 
     #[test]
