@@ -61,7 +61,7 @@ xdb_testkit::conformance!(on_duckdb, duckdb);
 #[cfg(feature = "files")]
 async fn parquet() -> Option<Harness> {
     let (h, dir) = embedded("files", json!({"path": "."}));
-    Some(h.leftovers(Leftovers::Folder(dir)).suffix(".parquet"))
+    Some(h.leftovers(Leftovers::Folder(dir)))
 }
 #[cfg(feature = "files")]
 xdb_testkit::conformance!(on_parquet, parquet);

@@ -1,8 +1,10 @@
 //! Whole tables, put in the order of their `id` column, and compared value by value with messages a person can use.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, RecordBatch, UInt64Array};
 use arrow::compute::{cast_with_options, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Float16Type, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{
+    DataType, Field, Float16Type, Float32Type, Float64Type, IntervalMonthDayNano, IntervalUnit, Schema, SchemaRef,
+};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::sync::Arc;
 use xdb_core::LogicalType;
@@ -100,6 +102,9 @@ pub fn assert_same(what: &str, field: &Field, want: &ArrayRef, got: &ArrayRef) {
     } else if want.data_type().is_nested() && !got.data_type().is_nested() {
         // A system without arrays keeps them as JSON text.
         (canonical_json(&shown, &as_json(want)), canonical_json(&shown, &texts(got)))
+    } else if let (DataType::Interval(IntervalUnit::MonthDayNano), Some(back)) = (want.data_type(), iso_intervals(got))
+    {
+        (texts(want), texts(&back))
     } else {
         match cast_strict(got, want.data_type()) {
             Ok(back) => (texts(want), texts(&back)),
@@ -114,6 +119,44 @@ pub fn assert_same(what: &str, field: &Field, want: &ArrayRef, got: &ArrayRef) {
     for (row, (w, g)) in w.iter().zip(&g).enumerate() {
         assert!(w == g, "{shown}: row {row}: wrote {w:?}, read {g:?}");
     }
+}
+
+/// Texts in ISO 8601's form of a duration (`P1Y2M-3DT4H0.5S`), where all of them are.
+fn iso_intervals(array: &ArrayRef) -> Option<ArrayRef> {
+    let text = cast_strict(array, &DataType::Utf8).ok()?;
+    let parsed = text.as_string::<i32>().iter().map(|t| t.map(|t| iso_interval(t).ok_or(())).transpose());
+    let all: IntervalMonthDayNanoArray = parsed.collect::<Result<Vec<_>, ()>>().ok()?.into();
+    Some(Arc::new(all))
+}
+
+fn iso_interval(text: &str) -> Option<IntervalMonthDayNano> {
+    let (date, time) = text.strip_prefix('P')?.split_once('T').unwrap_or((&text[1..], ""));
+    let (mut months, mut days, mut nanos) = (0i32, 0i32, 0i64);
+    let number = |part: &str, unit: char| part.trim_end_matches(unit).parse::<i32>().ok();
+    for part in date.split_inclusive(|c: char| c.is_alphabetic()) {
+        match part.chars().last()? {
+            'Y' => months += number(part, 'Y')?.checked_mul(12)?,
+            'M' => months += number(part, 'M')?,
+            'D' => days += number(part, 'D')?,
+            _ => return None,
+        }
+    }
+    for part in time.split_inclusive(|c: char| c.is_alphabetic()) {
+        let unit = part.chars().last()?;
+        let seconds = match unit {
+            'H' => 3600,
+            'M' => 60,
+            'S' => 1,
+            _ => return None,
+        };
+        let value = part.trim_end_matches(unit);
+        let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+        let fraction: i64 = format!("{fraction:0<9}").parse().ok()?;
+        let sign = if value.starts_with('-') { -1 } else { 1 };
+        let whole = whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?;
+        nanos = nanos.checked_add(whole.checked_add(sign * fraction)?.checked_mul(seconds)?)?;
+    }
+    Some(IntervalMonthDayNano::new(months, days, nanos))
 }
 
 fn canonical_json(what: &str, values: &[Option<String>]) -> Vec<Option<String>> {
@@ -176,6 +219,19 @@ mod tests {
         let nan: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, -0.0]));
         let other: ArrayRef = Arc::new(Float64Array::from(vec![-f64::NAN, 0.0]));
         assert_same("t", &column(DataType::Float64), &nan, &other);
+    }
+    #[test]
+    fn intervals_may_come_back_as_iso_text() {
+        let of = IntervalMonthDayNano::new;
+        let want: ArrayRef = Arc::new(IntervalMonthDayNanoArray::from(vec![
+            None,
+            Some(of(0, 0, 0)),
+            Some(of(14, -3, 3_600_000_000_001)),
+            Some(of(0, 0, -1_500_000_000)),
+        ]));
+        let got: ArrayRef =
+            Arc::new(StringArray::from(vec![None, Some("PT0S"), Some("P1Y2M-3DT1H0.000000001S"), Some("PT-1.5S")]));
+        assert_same("t", &column(want.data_type().clone()), &want, &got);
     }
     #[test]
     #[should_panic(expected = "row 1: wrote Some(\"b\"), read None")]

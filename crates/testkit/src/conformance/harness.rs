@@ -30,8 +30,6 @@ pub struct Harness {
     pub connector: Arc<dyn Connector>,
     /// Where to look; nowhere: the cases about leftovers check less.
     pub leftovers: Vec<Leftovers>,
-    /// Ends every table name, e.g. `.parquet`.
-    pub suffix: &'static str,
     /// Most growth of this process's memory, in bytes, while a large table goes through. Embedded databases keep caches
     /// in this process; clients of servers have no excuse.
     pub memory_slack: u64,
@@ -58,21 +56,10 @@ pub fn rss_bytes() -> Option<u64> {
 
 impl Harness {
     pub fn new(connector: Arc<dyn Connector>) -> Self {
-        Self {
-            connector,
-            leftovers: vec![],
-            suffix: "",
-            memory_slack: 100 << 20,
-            timeout: Duration::from_secs(240),
-            keep: vec![],
-        }
+        Self { connector, leftovers: vec![], memory_slack: 100 << 20, timeout: Duration::from_secs(240), keep: vec![] }
     }
     pub fn leftovers(mut self, l: Leftovers) -> Self {
         self.leftovers.push(l);
-        self
-    }
-    pub fn suffix(mut self, s: &'static str) -> Self {
-        self.suffix = s;
         self
     }
     pub fn memory_slack(mut self, bytes: u64) -> Self {
@@ -110,9 +97,9 @@ impl Harness {
         let id = std::process::id();
         self.named(&format!("c{id:x}_{n}{:x}_{hint}", nanos >> 10))
     }
-    /// `name`, with the suffix, in the connector's own place.
+    /// `name` in the connector's own place.
     pub fn named(&self, name: &str) -> Relation {
-        self.connector.resolve(&Relation::bare(format!("{name}{}", self.suffix)))
+        self.connector.resolve(&Relation::bare(name))
     }
 
     /// Load `batches` as one session.
@@ -181,7 +168,6 @@ impl Harness {
 
     /// Names of xdb's own tables or files for `target`, waiting up to ten seconds for a clean-up that runs after a drop.
     pub async fn leftovers_of(&self, target: &Relation) -> Vec<String> {
-        let stem = target.name.trim_end_matches(self.suffix).to_string();
         let mut found = vec![];
         for _ in 0..100 {
             found.clear();
@@ -194,7 +180,7 @@ impl Harness {
                         let batches = self.query(sql, &[]).await.unwrap_or_else(|e| panic!("{e:?}"));
                         let names = batches.iter().flat_map(|b| super::texts(b.column(0))).flatten();
                         // Other tests use the same server at the same time.
-                        found.extend(names.filter(|n| n.contains("_xdb_") && n.contains(&stem)));
+                        found.extend(names.filter(|n| n.contains("_xdb_") && n.contains(&target.name)));
                     }
                 }
             }

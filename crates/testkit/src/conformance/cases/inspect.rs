@@ -45,7 +45,7 @@ pub async fn list_finds_and_hides(h: &Harness) {
     let keys: Vec<_> = all.iter().map(|i| (i.relation.schema.clone(), i.relation.name.clone())).collect();
     assert!(keys.is_sorted(), "sorted by schema, then name: {keys:?}");
 
-    let stem: String = rel.name.chars().take(rel.name.len() - h.suffix.len() - 2).collect();
+    let stem: String = rel.name.chars().take(rel.name.len() - 2).collect();
     for (name, expected) in [(rel.name.clone(), true), (format!("{stem}*"), true), (format!("{stem}_no_such*"), false)]
     {
         let pattern = RelationPattern { schema: rel.schema.clone(), name: Some(name.clone()) };

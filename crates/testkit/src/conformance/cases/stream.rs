@@ -17,7 +17,7 @@ fn wide_schema() -> SchemaRef {
 }
 
 /// Rows `from..from+n` of about 250 bytes each that don't compress to nothing.
-fn wide_batch(from: i64, n: i64) -> RecordBatch {
+pub(super) fn wide_batch(from: i64, n: i64) -> RecordBatch {
     let text = |salt: i64| -> ArrayRef {
         let mut out = String::new();
         let values = (from..from + n).map(|i| {
@@ -38,7 +38,7 @@ fn wide_batch(from: i64, n: i64) -> RecordBatch {
 }
 
 /// Load `rows` wide rows, batch by batch; returns the most that this process grew meanwhile, in bytes.
-async fn load_wide(h: &Harness, rel: &Relation, rows: i64) -> u64 {
+pub(super) async fn load_wide(h: &Harness, rel: &Relation, rows: i64) -> u64 {
     let before = rss_bytes().unwrap_or(0);
     let mut most = 0;
     let options = LoadOptions::default();
