@@ -247,13 +247,13 @@ fn default_target(options: &Options, project: &Project) -> Result<Option<String>
         // dbt's `--target` names an output of the project's profile.
         let dotted = project.file.profile.as_ref().map(|p| format!("{p}.{t}"));
         let names = profiles.names();
-        let found = dotted.filter(|d| names.contains(&d.as_str())).or_else(|| profiles.default_of(t).map(Into::into));
+        let found = dotted.filter(|d| names.contains(&d.as_str())).or_else(|| profiles.canonical(t).map(Into::into));
         return match found {
             Some(f) => Ok(Some(f)),
             None => profiles.get(t).map(|p| Some(p.name)),
         };
     }
-    Ok(project.file.target.as_ref().map(|t| profiles.default_of(t).unwrap_or(t).to_string()))
+    Ok(project.file.target.as_ref().map(|t| profiles.canonical(t).unwrap_or(t).to_string()))
 }
 
 /// `target` as templates see it while parsing: no connection is opened, and a broken profile isn't an error yet.
