@@ -316,7 +316,7 @@ fn config_matches(node: &Node, key: &str, value: &str) -> bool {
     let is = |v: &Value| match v {
         Value::String(s) => matches(value, s),
         Value::Bool(b) => value.eq_ignore_ascii_case(if *b { "true" } else { "false" }),
-        other => other.to_string() == value,
+        other => value == format!("{other}"),
     };
     match at {
         None | Some(Value::Null) => false,

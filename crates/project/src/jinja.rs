@@ -15,7 +15,8 @@ pub(crate) const SECRET_PREFIXES: [&str; 2] = ["XDB_ENV_SECRET_", "DBT_ENV_SECRE
 
 /// Where environment variables come from: the process, or a test.
 #[derive(Clone)]
-pub struct Env(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Env(Arc<Lookup>);
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 impl Env {
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(lookup))

@@ -2,16 +2,17 @@
 
 use crate::context::RelationValue;
 use crate::convert::{Args, ReturnSignal, bad, split, throw, to_json, to_value};
-use crate::objects::{RelationObject, Table, mutable};
+use crate::filters::from_json;
+use crate::objects::{RelationObject, Table, mutable, mutable_list};
 use crate::record::{EnvCall, RefCall, SourceCall};
 use crate::run::Run;
-use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
+use minijinja::value::{Object, ObjectRepr, Value};
 use minijinja::{Error as JinjaError, ErrorKind as JinjaKind, State};
 use serde_json::Value as Json;
 use std::fmt;
 use std::sync::Arc;
+use xdb_core::Error;
 use xdb_core::names::suggest;
-use xdb_core::{Error, ErrorKind};
 
 /// Environment variables that may hold a secret: read in profiles.yml only.
 const SECRET_PREFIXES: [&str; 2] = ["XDB_ENV_SECRET_", "DBT_ENV_SECRET_"];
@@ -36,6 +37,7 @@ pub(crate) enum Kind {
     Set,
     Zip,
     Mutable,
+    MutableList,
     Exceptions,
     Adapter,
     Api,
@@ -62,6 +64,7 @@ pub(crate) const NAMES: &[(&str, Kind)] = &[
     ("set", Kind::Set),
     ("zip", Kind::Zip),
     (crate::source::MUTABLE, Kind::Mutable),
+    (crate::source::MUTABLE_LIST, Kind::MutableList),
     ("exceptions", Kind::Exceptions),
     ("adapter", Kind::Adapter),
     ("api", Kind::Api),
@@ -431,7 +434,9 @@ impl Object for Builtin {
                 let shortest = lists.iter().map(Vec::len).min().unwrap_or(0);
                 Ok((0..shortest).map(|i| lists.iter().filter_map(|l| l.get(i).cloned()).collect::<Vec<_>>()).collect())
             }
-            Kind::Mutable => Ok(a.get(0, "value").map(mutable).unwrap_or_default()),
+            // The argument itself where there is nothing to do, so that an undefined one remembers its name.
+            Kind::Mutable => Ok(a.positional.first().map(mutable).unwrap_or_default()),
+            Kind::MutableList => Ok(a.positional.first().map(mutable_list).unwrap_or_default()),
             Kind::Config | Kind::Exceptions | Kind::Adapter | Kind::Api | Kind::RelationType => {
                 Err(bad(format!("`{}` is not a function; it has functions, such as `{}`", self.name, self.example())))
             }
@@ -479,38 +484,5 @@ impl Builtin {
             Kind::Adapter => "adapter.quote()",
             _ => "api.Relation.create()",
         }
-    }
-}
-
-/// `fromjson(text, default)`: the default where the text is no JSON; without one an error.
-pub(crate) fn from_json(text: String, default: Option<&Value>) -> Outcome {
-    match (serde_json::from_str::<Json>(&text), default) {
-        (Ok(v), _) => Ok(to_value(&v)),
-        (Err(_), Some(d)) => Ok(d.clone()),
-        (Err(e), None) => Err(throw(Error::new(ErrorKind::Config, format!("fromjson(): {e}")))),
-    }
-}
-
-/// `as_number`: the number a text stands for.
-pub(crate) fn as_number(v: &Value) -> Outcome {
-    match v.kind() {
-        ValueKind::Number => Ok(v.clone()),
-        _ => {
-            let text = v.to_string();
-            let t = text.trim();
-            t.parse::<i64>()
-                .map(Value::from)
-                .or_else(|_| t.parse::<f64>().map(Value::from))
-                .map_err(|_| bad(format!("as_number: `{text}` is not a number")))
-        }
-    }
-}
-
-/// `as_bool`: the flag a text stands for.
-pub(crate) fn as_bool(v: &Value) -> Outcome {
-    match v.to_string().trim().to_lowercase().as_str() {
-        "true" => Ok(Value::from(true)),
-        "false" => Ok(Value::from(false)),
-        other => Err(bad(format!("as_bool: `{other}` is neither true nor false"))),
     }
 }

@@ -1,14 +1,14 @@
 //! The two phases: parse, then render.
 
-use crate::builtins::{as_bool, as_number, from_json};
 use crate::context::{NodeInfo, RenderContext, Settings};
-use crate::convert::{bad, python, to_json, to_value};
+use crate::convert::{to_json, to_value};
 use crate::errors;
+use crate::filters::environment;
 use crate::record::Recorded;
 use crate::run::{MacroInfo, MacroMap, Root, Run};
 use crate::source::{line_at, literal_calls, prepare, split_macros};
-use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{AutoEscape, Environment, Error as JinjaError, UndefinedBehavior};
+use minijinja::Environment;
+use minijinja::value::{Kwargs, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xdb_core::{Error, Result};
@@ -189,39 +189,4 @@ fn locate(found: &mut Recorded, text: &str) {
         true => 0,
         false => literal_calls(text, "config").first().map_or_else(|| line_at(text, 0), |(_, l)| *l),
     };
-}
-
-/// Filters that dbt adds, and Python's ways where MiniJinja has its own.
-fn environment() -> Environment<'static> {
-    let mut env = Environment::new();
-    env.set_undefined_behavior(UndefinedBehavior::SemiStrict);
-    env.set_auto_escape_callback(|_| AutoEscape::None);
-    env.set_unknown_method_callback(|state, value, method, args| {
-        if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map)
-            && matches!(method, "append" | "extend" | "insert" | "update" | "pop" | "remove" | "clear")
-        {
-            return Err(bad(format!(
-                "{method}(): this {} can't be changed; one that is assigned as it is written can: {{% set x = [] %}}",
-                value.kind()
-            )));
-        }
-        minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
-    });
-    env.set_formatter(|out, state, value| match value.kind() {
-        ValueKind::None | ValueKind::Bool | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
-            let mut text = String::new();
-            python(value, false, &mut text);
-            out.write_str(&text).map_err(JinjaError::from)
-        }
-        _ => minijinja::escape_formatter(out, state, value),
-    });
-    env.add_filter("as_text", |v: &Value| v.to_string());
-    env.add_filter("as_number", as_number);
-    env.add_filter("as_bool", as_bool);
-    env.add_filter("as_native", |v: Value| v);
-    env.add_filter("fromjson", |text: String| from_json(text, None));
-    env.add_filter("tuple", |v: &Value| -> std::result::Result<Value, JinjaError> {
-        Ok(Value::from(minijinja::value::Tuple::from(v.try_iter()?.collect::<Vec<_>>())))
-    });
-    env
 }

@@ -145,6 +145,9 @@ fn hint(e: &JinjaError, text: &str, run: &Arc<Run>) -> Option<String> {
             .or_else(|| Some("macros come from the .sql files under `macro-paths`".into())),
         JinjaKind::UnknownMethod if detail.contains("undefined") => detail.split('`').nth(1).map(|root| match root {
             r if r == "dbt" || r.starts_with("dbt_") => packages(r),
+            r if r.starts_with("modules.") => {
+                "of dbt's `modules`, xdb has datetime: modules.datetime.datetime.now(), strftime, isoformat".into()
+            }
             r => near(r).unwrap_or_else(|| format!("`{r}` is not defined")),
         }),
         JinjaKind::UnknownFilter => {

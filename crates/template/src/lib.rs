@@ -9,6 +9,7 @@ mod context;
 mod convert;
 mod engine;
 mod errors;
+mod filters;
 mod objects;
 mod record;
 mod run;

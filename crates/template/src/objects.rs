@@ -197,19 +197,30 @@ impl Object for Column {
     }
 }
 
-/// Lists and mappings inside `value` made changeable, all the way down.
+/// A list or mapping made changeable, all the way down. What is changeable already stays the same object, and so does
+/// any list that is more than a list (a query's rows).
 pub(crate) fn mutable(value: &Value) -> Value {
-    let items = || value.try_iter().into_iter().flatten();
     match value.kind() {
-        ValueKind::Seq if !value.is_tuple() => {
-            Value::from_object(List(Mutex::new(items().map(|v| mutable(&v)).collect())))
-        }
-        ValueKind::Map => {
-            let pairs = items().map(|k| (k.clone(), mutable(&value.get_item(&k).unwrap_or_default()))).collect();
+        ValueKind::Map if value.downcast_object_ref::<Dict>().is_none() => {
+            let keys = value.try_iter().into_iter().flatten();
+            let pairs = keys.map(|k| (k.clone(), mutable(&value.get_item(&k).unwrap_or_default()))).collect();
             Value::from_object(Dict(Mutex::new(pairs)))
         }
-        _ => value.clone(),
+        _ => mutable_list(value),
     }
+}
+
+/// [`mutable`] for lists only: a mapping may be a namespace, or something else with a life of its own.
+pub(crate) fn mutable_list(value: &Value) -> Value {
+    fn is<T: 'static>(v: &Value) -> bool {
+        v.downcast_object_ref::<T>().is_some()
+    }
+    let plain = value.kind() == ValueKind::Seq && !value.is_tuple();
+    if !plain || is::<List>(value) || is::<Table>(value) || is::<Line>(value) || is::<Column>(value) {
+        return value.clone();
+    }
+    let items = value.try_iter().into_iter().flatten().map(|v| mutable(&v)).collect();
+    Value::from_object(List(Mutex::new(items)))
 }
 
 fn locked<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -239,12 +250,12 @@ impl Object for List {
         let none = Value::from(());
         match method {
             "append" => {
-                let v = first()?;
+                let v = mutable(&first()?);
                 locked(&self.0).push(v);
             }
             "extend" => {
                 // Read before locking: a list may be extended by itself.
-                let more: Vec<Value> = first()?.try_iter()?.collect();
+                let more: Vec<Value> = first()?.try_iter()?.map(|v| mutable(&v)).collect();
                 locked(&self.0).extend(more);
             }
             "insert" => {
@@ -298,6 +309,7 @@ impl Dict {
         *locked(&self.0) = pairs.into_iter().map(|(k, v)| (Value::from(k), v)).collect();
     }
     fn set(&self, key: Value, value: Value) {
+        let value = mutable(&value);
         let mut m = locked(&self.0);
         match m.iter_mut().find(|(k, _)| *k == key) {
             Some((_, v)) => *v = value,

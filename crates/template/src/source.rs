@@ -138,6 +138,8 @@ fn raw_end(text: &str, from: usize) -> usize {
 pub(crate) const MACRO_ENTRY: &str = "_xdb_entry";
 /// The function that makes lists and mappings changeable (`append`, `update`), as Python's are.
 pub(crate) const MUTABLE: &str = "_xdb_mutable";
+/// The same for the value of an expression, where only a list is certain to be nothing else.
+pub(crate) const MUTABLE_LIST: &str = "_xdb_list";
 
 /// One macro, as a template that holds only it, on its own lines.
 #[derive(Clone, Debug)]
@@ -213,8 +215,8 @@ pub(crate) fn split_macros(text: &str, path: &Path) -> Result<Vec<MacroText>> {
     Ok(out)
 }
 
-/// Python's lists can be changed in place (`{% do columns.append(x) %}`); MiniJinja's cannot. Where a list or mapping is
-/// assigned by `{% set x = […] %}`, wrap it into one that can. No line is added or removed.
+/// Python's lists can be changed in place (`{% do columns.append(x) %}`); MiniJinja's cannot. Wrap what is assigned by
+/// `{% set x = … %}` into one that can. No line is added or removed.
 pub(crate) fn prepare(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -223,18 +225,44 @@ pub(crate) fn prepare(text: &str) -> String {
             continue;
         }
         let (at, inner) = s.inner(text);
-        let Some(eq) = inner.find('=') else { continue };
-        let value = inner[eq + 1..].trim();
-        if !value.starts_with(['[', '{']) || closing(value) != Some(value.len()) {
-            continue;
-        }
-        let from = at + eq + 1 + (inner[eq + 1..].len() - inner[eq + 1..].trim_start().len());
+        let Some(value) = assigned(inner) else { continue };
+        let from = at + (value.as_ptr() as usize - inner.as_ptr() as usize);
+        let literal = value.starts_with(['[', '{']) && closing(value) == Some(value.len());
+        let function = if literal { MUTABLE } else { MUTABLE_LIST };
         out.push_str(&text[done..from]);
-        out.push_str(&format!("{MUTABLE}({value})"));
+        out.push_str(&format!("{function}({value})"));
         done = from + value.len();
     }
     out.push_str(&text[done..]);
     out
+}
+
+/// The value of ` set name = value `, if it is one value; a block set has none.
+fn assigned(inner: &str) -> Option<&str> {
+    let rest = inner.trim_start().strip_prefix("set")?.trim_start();
+    let rest = rest.trim_start_matches(|c: char| is_word(c) || c == '.').trim_start();
+    let value = rest.strip_prefix('=').filter(|v| !v.starts_with('='))?.trim();
+    (!value.is_empty() && !has_comma(value)).then_some(value)
+}
+
+/// A comma outside of brackets and texts: a tuple.
+fn has_comma(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (mut depth, mut i) = (0i32, 0usize);
+    while i < bytes.len() {
+        match bytes[i] {
+            q @ (b'"' | b'\'') => {
+                i = string_end(bytes, i, q);
+                continue;
+            }
+            b'[' | b'{' | b'(' => depth += 1,
+            b']' | b'}' | b')' => depth -= 1,
+            b',' if depth == 0 => return true,
+            _ => {}
+        }
+        i += 1;
+    }
+    false
 }
 
 /// One past the bracket that closes the one `text` begins with.
@@ -384,7 +412,15 @@ mod tests {
         assert_eq!(prepare("{% set x = [] %}"), "{% set x = _xdb_mutable([]) %}");
         assert_eq!(prepare("{%- set x = [1,\n 2] -%}y"), "{%- set x = _xdb_mutable([1,\n 2]) -%}y");
         assert_eq!(prepare("{% set x = {'a]': 1} %}"), "{% set x = _xdb_mutable({'a]': 1}) %}");
-        for same in ["{% set x = [1] + y %}", "{% set x = 1 %}", "{% set x %}[]{% endset %}", "{{ [] }}"] {
+        assert_eq!(prepare("{% set x = [1] + y %}"), "{% set x = _xdb_list([1] + y) %}");
+        assert_eq!(prepare("{% set ns.x = y | list %}"), "{% set ns.x = _xdb_list(y | list) %}");
+        for same in [
+            "{% set a, b = 1, 2 %}",
+            "{% set x = 1, 2 %}",
+            "{% set x %}[]{% endset %}",
+            "{{ [] }}",
+            "{% set x | f('=') %}",
+        ] {
             assert_eq!(prepare(same), same);
         }
     }

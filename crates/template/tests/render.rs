@@ -278,7 +278,7 @@ fn lists_and_mappings_can_be_changed_as_in_python() {
         "13[1, 7]!"
     );
     assert_eq!(render("{% set l = [] %}{% if not l %}empty{% endif %}"), "empty");
-    let e = error("{% set l = 'a,b'.split(',') %}\n{% do l.append('c') %}");
+    let e = error("\n{% do var('methods').append('c') %}");
     assert!(e.message().starts_with("append(): this") && at(&e) == "models/m.sql:2", "{e:?}");
 }
 
@@ -475,4 +475,58 @@ fn many_threads_render_at_once() {
             });
         }
     });
+}
+
+#[test]
+fn what_dbt_projects_commonly_do() {
+    for (text, want) in [
+        (
+            "{%- set methods = [\n  'bank',\n  'coupon'\n] -%}\n{% for m in methods %}sum({{m}}){{ ',' if not loop.last }}{% endfor %}",
+            "sum(bank),sum(coupon)",
+        ),
+        ("{{ '%.2f' | format(1.234) }} {{ '{:02d} {}'.format(3, 'a') }}", "1.23 03 a"),
+        ("{{ [1,2,3][:-1] }} {{ 'abcdef'[1:3] }} {{ [3,1]|sort|first }} {{ [1,2]|sum }}", "[1, 2] bc 1 3"),
+        ("{{ 'a' if x is not defined else 'b' }} {{ none is none }} {{ 'a' not in 'bc' }}", "a True True"),
+        ("{% for k, v in {'a': 1, 'b': 2}.items() %}{{ loop.index }}{{ k }}{{ v }}{% endfor %}", "1a12b2"),
+        ("{% macro inl(x) %}<{{ x }}{{ y }}>{% endmacro %}{% set y = 2 %}{{ inl(1) }}", "<12>"),
+        ("{{ range(1, 4) | list }} {{ 7 // 2 }} {{ 7 / 2 }} {{ 2 ** 3 }} {{ 'a' ~ 1 }}", "[1, 2, 3] 3 3.5 8 a1"),
+        ("{% set q %}select 1{% endset %}{{ q }} {{ q | length }}", "select 1 8"),
+        ("{% set a, b = [1], [2] %}{{ a }}{{ b }} {{ (1,2)[0] }}", "[1][2] 1"),
+        (
+            "{{ [[1,'a'],[2,'b']] | map(attribute=1) | list }} {{ [{'a': 1}, {'a': 2}] | selectattr('a', 'equalto', 2) | list }}",
+            "['a', 'b'] [{'a': 2}]",
+        ),
+        ("{{ this | string | upper }} {{ this | replace('me', 'you') }}", r#""MAIN"."ME" "main"."you""#),
+        ("{% set c = 'a,b'.split(',') %}{% do c.append('d') %}{{ c | join }}", "abd"),
+        ("{% set c = run_query('q').columns[0].values() %}{% do c.append('x') %}{{ c }}", "['card', 'cash', 'x']"),
+        (
+            "{% set t = run_query('q') %}{{ t.columns[1].values() }}{% set ns = namespace(l=[]) %}{% set ns.l = ns.l + [1] %}{{ ns.l }}",
+            "[2, 1][1]",
+        ),
+        (
+            "{% set d = {} %}{% do d.update(dict(a=1)) %}{% do d.update({'z': [1]}) %}{% do d['z'].append(2) %}{{ d }}",
+            "{'a': 1, 'z': [1, 2]}",
+        ),
+        ("{% set a = [] %}{% set b = a %}{% do b.append(1) %}{{ a }}{% set t = (1, 2) %}{{ t }}", "[1](1, 2)"),
+        ("{% set x | replace('=', '-') %}a=b{% endset %}{{ x }}{% set y = 1 == 1 %}{{ y }}", "a-bTrue"),
+        ("{% set x = var('nothing', none) %}{% if x is none %}none{% endif %}{% if y is defined %}{% endif %}", "none"),
+    ] {
+        assert_eq!(render_with(&[], text).map_err(|e| e.report()), Ok(want.to_string()), "{text}");
+    }
+}
+
+#[test]
+fn what_is_missing_says_so() {
+    let e = error("{{ modules.re.match('a', 'b') }}");
+    assert_eq!(
+        e.hint_text(),
+        Some("of dbt's `modules`, xdb has datetime: modules.datetime.datetime.now(), strftime, isoformat")
+    );
+    let e = error("{% set a = nope %}\n{{ a }}");
+    assert!(e.message().starts_with("`a` is undefined") || e.message().starts_with("`nope` is undefined"), "{e:?}");
+    let e = error("{{ adapter.create_schema(this) }}");
+    assert_eq!(
+        (e.kind(), e.message()),
+        (xdb_core::ErrorKind::Unsupported, "adapter.create_schema() is not supported by xdb")
+    );
 }
