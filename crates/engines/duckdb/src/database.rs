@@ -6,6 +6,7 @@
 use crate::error::{from_duckdb, not_one_select};
 use crate::function::{ReadSource, Source};
 use crate::names::{HOME, literal, quote};
+use crate::syntax::{self, Parsed};
 use duckdb::ffi;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -35,7 +36,8 @@ impl Database {
         // SAFETY: out-pointers are valid; what is made is destroyed by `Drop`, also when a later step fails.
         unsafe {
             let mut why: *mut c_char = ptr::null_mut();
-            if ffi::duckdb_open_ext(c":memory:".as_ptr(), &mut out.db, ptr::null_mut(), &mut why) != ffi::DuckDBSuccess {
+            if ffi::duckdb_open_ext(c":memory:".as_ptr(), &mut out.db, ptr::null_mut(), &mut why) != ffi::DuckDBSuccess
+            {
                 let text = if why.is_null() { "it did not open".into() } else { text(why) };
                 ffi::duckdb_free(why.cast());
                 return Err(Error::internal(format!("duckdb: {text}")));
@@ -58,7 +60,6 @@ impl Database {
             // Nothing is fetched from the network behind the user's back.
             "SET autoinstall_known_extensions = false".to_string(),
             "SET autoload_known_extensions = false".into(),
-            "SET TimeZone = 'UTC'".into(),
             // SQL promises no order without ORDER BY; not keeping one lets every thread stream and spill.
             "SET preserve_insertion_order = false".into(),
             format!("SET threads = {}", options.threads.max(1)),
@@ -68,6 +69,10 @@ impl Database {
             format!("USE {}", quote(HOME)),
             "DETACH memory".into(),
         ];
+        // Of the ICU extension: a DuckDB built without it knows no zone but UTC.
+        if let Err(e) = self.run("SET TimeZone = 'UTC'") {
+            tracing::debug!(error = %e, "DuckDB has no time zones");
+        }
         if let Some(bytes) = options.memory_limit {
             sql.push(format!("SET memory_limit = '{bytes}B'"));
         }
@@ -106,7 +111,12 @@ impl Database {
         if statements.count != 1 {
             return Err(not_one_select());
         }
-        let statement = statements.prepare(self)?;
+        let statement = match statements.prepare(self) {
+            Ok(s) => s,
+            // Not every statement gets as far as having a kind: COPY fails for the file it may not touch.
+            Err(_) if matches!(syntax::parse(self, sql), Ok(Parsed::Other)) => return Err(not_one_select()),
+            Err(e) => return Err(e),
+        };
         // SAFETY: the statement is prepared.
         let kind = unsafe { ffi::duckdb_prepared_statement_type(statement.raw) };
         if kind != ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_SELECT {
@@ -230,7 +240,6 @@ impl Statement {
         let state = unsafe { ffi::duckdb_execute_prepared_streaming(self.raw, &mut rows.raw) };
         if state == ffi::DuckDBSuccess { Ok(rows) } else { Err(rows.error()) }
     }
-
 }
 impl Drop for Statement {
     fn drop(&mut self) {
@@ -272,7 +281,11 @@ impl Rows {
         unsafe {
             let why = ffi::duckdb_result_error(&mut self.raw);
             let class = ffi::duckdb_result_error_type(&mut self.raw);
-            if why.is_null() { Error::internal("duckdb: failed without a message") } else { from_duckdb(class, &text(why)) }
+            if why.is_null() {
+                Error::internal("duckdb: failed without a message")
+            } else {
+                from_duckdb(class, &text(why))
+            }
         }
     }
 }

@@ -3,9 +3,10 @@
 use crate::database::Database;
 use crate::explain;
 use crate::function::Source;
-use crate::names::{HOME, Named, is_reserved, literal, quote, rename, same};
+use crate::names::{HOME, Named, is_reserved, quote, rename, same};
 use crate::run;
 use crate::scan::{Shared, Table};
+use crate::syntax::{self, Parsed};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,21 +93,40 @@ impl Session {
         }
         let (db, names, sql) = (self.db.clone(), self.names.clone(), sql.to_string());
         blocking(move || {
-            // Its own checks and messages come first: the tree's are poorer. Names aren't looked up here.
-            let tree = explain::texts(&db, &format!("SELECT json_serialize_sql({})::varchar", literal(&sql)))?;
-            let mut tree: serde_json::Value = tree
-                .first()
-                .and_then(|t| serde_json::from_str(t).ok())
-                .ok_or_else(|| Error::internal("duckdb's syntax tree is not JSON"))?;
-            if tree["error"] != serde_json::Value::Bool(false) {
-                // Not a SELECT, or not SQL: preparing it says so in DuckDB's usual words.
-                return Ok(sql);
+            match syntax::parse(&db, &sql)? {
+                Parsed::Tree(mut tree) => {
+                    rename(&mut tree, &names)?;
+                    syntax::to_sql(&db, &tree)
+                }
+                // Preparing it says what is wrong.
+                Parsed::Other | Parsed::Broken => Ok(sql),
             }
-            rename(&mut tree, &names)?;
-            let back = format!("SELECT json_deserialize_sql({}::json)", literal(&tree.to_string()));
-            explain::texts(&db, &back)?.into_iter().next().ok_or_else(|| Error::internal("duckdb wrote no SQL"))
         })
         .await
+    }
+}
+
+/// The columns of a table's view, as SQL.
+fn view_columns(input: &TableInput) -> Result<String> {
+    let fields = input.table.schema.fields();
+    let cannot = |what: String| {
+        Error::unsupported(what)
+            .connection(&input.connection)
+            .relation(input.table.relation.to_string())
+            .hint("set `compute` to `datafusion`")
+    };
+    for (i, f) in fields.iter().enumerate() {
+        if let Some(other) = fields[..i].iter().find(|o| same(o.name(), f.name())) {
+            let (a, b) = (other.name(), f.name());
+            return Err(cannot(format!("the duckdb engine cannot tell columns `{a}` and `{b}` apart")));
+        }
+        if f.name().is_empty() || f.name().contains('\0') {
+            return Err(cannot(format!("the duckdb engine cannot read a column named `{}`", f.name().escape_debug())));
+        }
+    }
+    match fields.len() {
+        0 => Err(cannot("the duckdb engine cannot read a table without columns".into())),
+        _ => Ok(fields.iter().map(|f| quote(f.name())).collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -118,6 +138,7 @@ impl EngineSession for Session {
         if self.names.iter().any(|n| n.federated == name) {
             return Ok(());
         }
+        let columns = view_columns(&input)?;
         let number = self.tables.len();
         let alike = |n: &Named| n.federated.iter().zip(&name).all(|(a, b)| same(a, b));
         let view = (is_reserved(&name) || self.names.iter().any(alike)).then(|| format!("table {number}"));
@@ -137,7 +158,7 @@ impl EngineSession for Session {
             sql.push(format!("ATTACH IF NOT EXISTS ':memory:' AS {database}"));
             sql.push(format!("CREATE SCHEMA IF NOT EXISTS {database}.{schema}"));
         }
-        sql.push(format!("CREATE VIEW {database}.{schema}.{last} AS SELECT * FROM {}()", quote(&function)));
+        sql.push(format!("CREATE VIEW {database}.{schema}.{last} AS SELECT {columns} FROM {}()", quote(&function)));
         let (db, registered) = (self.db.clone(), function.clone());
         blocking(move || {
             db.register(&registered, &source)?;

@@ -4,9 +4,8 @@
 
 use crate::database::Database;
 use crate::names::same;
-use crate::output::columns;
 use crate::scan::Table;
-use arrow::array::{Array, AsArray, StringArray};
+use crate::syntax::texts;
 use serde_json::Value;
 use std::sync::Arc;
 use xdb_core::{Error, Result};
@@ -17,9 +16,14 @@ pub(crate) fn plan_text(db: &Arc<Database>, sql: &str) -> Result<String> {
 }
 
 /// Each scan of `sql`'s plan, as the function's name and the indices of the columns it would be asked for.
-pub(crate) fn scans(db: &Arc<Database>, sql: &str, tables: &[(String, Arc<Table>)]) -> Result<Vec<(usize, Vec<usize>)>> {
+pub(crate) fn scans(
+    db: &Arc<Database>,
+    sql: &str,
+    tables: &[(String, Arc<Table>)],
+) -> Result<Vec<(usize, Vec<usize>)>> {
     let text = second_column(db, &format!("EXPLAIN (FORMAT json) {sql}"))?;
-    let plan: Value = serde_json::from_str(&text).map_err(|e| Error::internal(format!("duckdb's plan is not JSON: {e}")))?;
+    let plan: Value =
+        serde_json::from_str(&text).map_err(|e| Error::internal(format!("duckdb's plan is not JSON: {e}")))?;
     let mut out = Vec::new();
     walk(&plan, tables, &mut out);
     Ok(out)
@@ -52,17 +56,4 @@ fn projection(names: &Value, table: &Table) -> Vec<usize> {
 /// `EXPLAIN` gives one row a plan: its kind, and its text.
 fn second_column(db: &Arc<Database>, sql: &str) -> Result<String> {
     Ok(texts(db, sql)?.into_iter().nth(1).unwrap_or_default())
-}
-
-/// The values of the first row, which are all text.
-pub(crate) fn texts(db: &Arc<Database>, sql: &str) -> Result<Vec<String>> {
-    let statement = db.prepare(sql)?;
-    let mut columns = columns(statement.columns())?;
-    let mut rows = statement.stream()?;
-    while let Some(chunk) = rows.fetch()? {
-        columns.push(&chunk)?;
-    }
-    let batch = columns.take()?;
-    let value = |a: &StringArray| if a.is_empty() || a.is_null(0) { String::new() } else { a.value(0).to_string() };
-    Ok(batch.columns().iter().map(|c| c.as_string_opt::<i32>().map(value).unwrap_or_default()).collect())
 }

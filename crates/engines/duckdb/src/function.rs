@@ -38,6 +38,10 @@ impl Source {
     }
 }
 
+/// The function's first column, which views leave out and which has no values. DuckDB wants one column at least, and
+/// takes the first where a query needs none (`count(*)`): this one costs the source nothing.
+pub(crate) const ROW: &str = "xdb:row";
+
 pub(crate) struct ReadSource;
 
 impl VTab for ReadSource {
@@ -48,6 +52,7 @@ impl VTab for ReadSource {
         // SAFETY: registered with a `Source` only.
         let source = unsafe { Source::from_extra(bind.get_extra_info())? };
         let info = &source.table.input.table;
+        bind.add_result_column(ROW, LogicalTypeHandle::from(LogicalTypeId::Tinyint));
         for (field, how) in info.schema.fields().iter().zip(&source.table.columns) {
             let ty = match how {
                 Ok(Plain::Same) => logical_type(field.data_type())?,
@@ -67,7 +72,10 @@ impl VTab for ReadSource {
         // SAFETY: registered with a `Source` only.
         let source = unsafe { Source::from_extra(init.get_extra_info())? };
         init.set_max_threads(source.shared.threads as u64);
-        Scan::new(source.table.clone(), source.shared.clone(), &init.get_column_indices()).map_err(|e| source.report(e))
+        // The first column is `ROW`; DuckDB's own row ids, if it ever asked for them, are past the last.
+        let wanted: Vec<Option<usize>> =
+            init.get_column_indices().iter().map(|i| usize::try_from(*i).ok()?.checked_sub(1)).collect();
+        Scan::new(source.table.clone(), source.shared.clone(), &wanted).map_err(|e| source.report(e))
     }
 
     fn func(info: &TableFunctionInfo<Self>, output: &mut DataChunkHandle) -> Result<()> {

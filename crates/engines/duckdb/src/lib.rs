@@ -10,6 +10,7 @@
 //! | `input` | Arrow -> DuckDB: types and values |
 //! | `output` | DuckDB -> Arrow: types and values |
 //! | `run` | the thread that runs a query and streams its rows out |
+//! | `syntax` | DuckDB's own syntax tree of a query |
 //! | `error`, `explain` | DuckDB's error texts as ours; its plans with what each source is asked |
 
 mod database;
@@ -23,5 +24,6 @@ mod output;
 mod queue;
 mod run;
 mod scan;
+mod syntax;
 
 pub use engine::DEF;

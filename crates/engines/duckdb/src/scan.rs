@@ -203,12 +203,12 @@ struct Cursors {
 }
 
 impl Scan {
-    /// `wanted` are indices of the table's columns as DuckDB names them; others (its row ids) get no values.
-    pub(crate) fn new(table: Arc<Table>, shared: Arc<Shared>, wanted: &[u64]) -> Result<Self> {
+    /// `wanted` are indices of the table's columns; `None`, or one past the last, gets no values.
+    pub(crate) fn new(table: Arc<Table>, shared: Arc<Shared>, wanted: &[Option<usize>]) -> Result<Self> {
         let mut projection: Vec<usize> = Vec::new();
         let mut outputs = Vec::with_capacity(wanted.len());
         for w in wanted {
-            let column = usize::try_from(*w).ok().filter(|c| *c < table.columns.len());
+            let column = w.filter(|c| *c < table.columns.len());
             outputs.push(column.map(|c| match projection.iter().position(|p| *p == c) {
                 Some(at) => at,
                 None => {
@@ -364,7 +364,8 @@ fn make_plain(batch: RecordBatch, table: &Table, projection: &[usize]) -> Result
         None => Ok(c.clone()),
     });
     let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-    let fields = arrived.fields().iter().zip(&columns).map(|(f, c)| f.as_ref().clone().with_data_type(c.data_type().clone()));
+    let fields =
+        arrived.fields().iter().zip(&columns).map(|(f, c)| f.as_ref().clone().with_data_type(c.data_type().clone()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
@@ -374,6 +375,8 @@ fn cast(column: &ArrayRef, to: &DataType, name: &str) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, format_options: FormatOptions::default() };
     cast_with_options(column, to, &options).map_err(|e| {
         let why = format!("cannot be carried by DuckDB as {to}");
-        Error::new(ErrorKind::Type, format!("column `{name}` {why}")).cause(e.to_string())
+        Error::new(ErrorKind::Type, format!("column `{name}` {why}"))
+            .cause(e.to_string())
+            .hint("leave the column out, or read the table through a view that casts it")
     })
 }

@@ -10,11 +10,11 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
-    ArrowNativeType, ArrowPrimitiveType, ByteArrayType, ByteViewType, DataType, Date32Type, Decimal128Type, DurationMicrosecondType,
-    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float32Type, Float64Type, GenericBinaryType,
-    GenericStringType, Int8Type, Int16Type, Int32Type, Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType,
-    IntervalUnit, IntervalYearMonthType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
-    TimestampMicrosecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowNativeType, ArrowPrimitiveType, ByteArrayType, ByteViewType, DataType, Date32Type, Decimal128Type,
+    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Float32Type,
+    Float64Type, GenericBinaryType, GenericStringType, Int8Type, Int16Type, Int32Type, Int64Type, IntervalDayTimeType,
+    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, Time64MicrosecondType, Time64NanosecondType,
+    TimeUnit, TimestampMicrosecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use duckdb::ffi;
 use std::fmt::Display;
@@ -114,9 +114,9 @@ unsafe fn write_masked(
             D::Interval(IntervalUnit::YearMonth) => {
                 w.each::<IntervalYearMonthType, _>(array, |m| Ok(interval(m, 0, 0)))?
             }
-            D::Interval(IntervalUnit::DayTime) => w.each::<IntervalDayTimeType, _>(array, |v| {
-                Ok(interval(0, v.days, i64::from(v.milliseconds) * 1000))
-            })?,
+            D::Interval(IntervalUnit::DayTime) => {
+                w.each::<IntervalDayTimeType, _>(array, |v| Ok(interval(0, v.days, i64::from(v.milliseconds) * 1000)))?
+            }
             D::Interval(IntervalUnit::MonthDayNano) => w.each::<IntervalMonthDayNanoType, _>(array, |v| {
                 Ok(interval(v.months, v.days, whole_micros(v.nanoseconds).ok_or("has nanoseconds")?))
             })?,
@@ -198,7 +198,12 @@ impl Writer<'_> {
     }
 
     /// An error for the first value for which `bad` holds.
-    fn refuse<T: ArrowPrimitiveType>(&self, array: &dyn Array, bad: impl Fn(T::Native) -> bool, why: &str) -> Result<()> {
+    fn refuse<T: ArrowPrimitiveType>(
+        &self,
+        array: &dyn Array,
+        bad: impl Fn(T::Native) -> bool,
+        why: &str,
+    ) -> Result<()> {
         let a: &PrimitiveArray<T> = array.as_primitive();
         let values = &a.values()[self.rows.clone()];
         // First without looking at nulls: nearly always that is all.
@@ -323,7 +328,10 @@ impl Writer<'_> {
             if ffi::duckdb_list_vector_reserve(self.vector, n) != ffi::DuckDBSuccess
                 || ffi::duckdb_list_vector_set_size(self.vector, n) != ffi::DuckDBSuccess
             {
-                return Err(Error::internal(format!("column `{}`: DuckDB has no room for {n} list items", self.column.name)));
+                return Err(Error::internal(format!(
+                    "column `{}`: DuckDB has no room for {n} list items",
+                    self.column.name
+                )));
             }
         }
         Ok(children)

@@ -6,8 +6,8 @@
 #![allow(unsafe_code)] // DuckDB's types are read through its C API.
 
 use super::values::{
-    Arrays, Booleans, Bytes, Collect, Convert, Copied, Lists, Maps, Nulls, Structs, date, decimal, enum_labels,
-    finite, hugeint, interval, micros_of, uhugeint, uuid,
+    Arrays, Booleans, Bytes, Collect, Convert, Copied, Lists, Maps, Nulls, Structs, date, decimal, enum_labels, finite,
+    hugeint, interval, micros_of, uhugeint, uuid,
 };
 use crate::database::{Chunk, Logical, text};
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -152,8 +152,9 @@ fn collector(ty: &Logical, name: &str) -> Result<Box<dyn Collect>> {
             Box::new(Arrays::new(collector(&item, name)?, n as usize))
         }
         ffi::DUCKDB_TYPE_DUCKDB_TYPE_MAP => {
-            let (k, v) =
-                unsafe { (Logical(ffi::duckdb_map_type_key_type(ty.0)), Logical(ffi::duckdb_map_type_value_type(ty.0))) };
+            let (k, v) = unsafe {
+                (Logical(ffi::duckdb_map_type_key_type(ty.0)), Logical(ffi::duckdb_map_type_value_type(ty.0)))
+            };
             Box::new(Maps::new(collector(&k, name)?, collector(&v, name)?))
         }
         ffi::DUCKDB_TYPE_DUCKDB_TYPE_STRUCT => {

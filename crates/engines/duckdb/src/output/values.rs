@@ -6,8 +6,8 @@
 
 use crate::database::{Logical, text};
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeListArray, ListArray, MapArray, NullArray,
-    NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeListArray, ListArray, MapArray,
+    NullArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Fields, IntervalMonthDayNano};
