@@ -188,8 +188,8 @@ pub(crate) fn target_type(f: &Field) -> Result<TargetType> {
         D::UInt32 => TargetType::exact("int unsigned"),
         D::UInt64 => TargetType::exact("bigint unsigned"),
         D::Float16 => TargetType::widened("float", "16 bits become 32; NaN and infinity are errors"),
-        D::Float32 => TargetType { note: "NaN and infinity are errors", ..TargetType::exact("float") },
-        D::Float64 => TargetType { note: "NaN and infinity are errors", ..TargetType::exact("double") },
+        D::Float32 => TargetType { note: "NaN and infinity are errors; -0 becomes 0", ..TargetType::exact("float") },
+        D::Float64 => TargetType { note: "NaN and infinity are errors; -0 becomes 0", ..TargetType::exact("double") },
         D::Decimal32(p, s) | D::Decimal64(p, s) | D::Decimal128(p, s) | D::Decimal256(p, s) => {
             // A negative scale is digits before the point.
             let digits = i16::from(*p) - i16::from((*s).min(0));

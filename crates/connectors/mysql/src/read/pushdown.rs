@@ -45,7 +45,7 @@ fn one(table: &TableInfo, p: &Predicate) -> Pushdown {
             None => unknown(column),
         },
         Predicate::Compare { column, op, value } => with_column(table, column, |t, c| {
-            if let Some(no) = unwritable(t, value) {
+            if let Some(no) = unwritable(t, c, value) {
                 return no;
             }
             match (compares(t, c), op) {
@@ -59,7 +59,7 @@ fn one(table: &TableInfo, p: &Predicate) -> Pushdown {
             }
         }),
         Predicate::In { column, values, negated } => with_column(table, column, |t, c| {
-            if let Some(no) = values.iter().find_map(|v| unwritable(t, v)) {
+            if let Some(no) = values.iter().find_map(|v| unwritable(t, c, v)) {
                 return no;
             }
             match compares(t, c) {
@@ -104,11 +104,14 @@ fn is_enum_or_set(c: &ColumnInfo) -> bool {
 }
 
 /// Constants that mean something else to the server, or that it can't be told.
-fn unwritable(t: &DataType, value: &Literal) -> Option<Pushdown> {
+fn unwritable(t: &DataType, c: &ColumnInfo, value: &Literal) -> Option<Pushdown> {
     if MYSQL.literal(value).is_none() {
         return Some(Pushdown::no("the constant cannot be written in MySQL"));
     }
     match (t, value) {
+        (DataType::Utf8, Literal::Utf8(text)) if !in_charset(c.collation.as_deref(), text) => {
+            Some(Pushdown::no("the constant has characters that the column's character set lacks"))
+        }
         // A text beside a number would be read as a number.
         (t, Literal::Utf8(_)) if *t != DataType::Utf8 => Some(Pushdown::no("a text is compared to another type")),
         (DataType::Utf8, v) if !matches!(v, Literal::Utf8(_)) => {
@@ -123,6 +126,16 @@ fn unwritable(t: &DataType, value: &Literal) -> Option<Pushdown> {
             Some(Pushdown::no("a timestamp is compared to another type"))
         }
         _ => None,
+    }
+}
+
+/// Beside a column of a character set that lacks them, such characters are an error (1267) rather than a mismatch.
+fn in_charset(collation: Option<&str>, text: &str) -> bool {
+    match collation.and_then(|c| c.split('_').next()) {
+        Some("ascii") => text.is_ascii(),
+        Some("latin1") => text.chars().all(|c| c.is_ascii() || ('\u{A0}'..='\u{FF}').contains(&c)),
+        Some("utf8" | "utf8mb3" | "ucs2") => text.chars().all(|c| c <= '\u{FFFF}'),
+        _ => true,
     }
 }
 
@@ -153,7 +166,7 @@ fn text(c: &ColumnInfo) -> Compares {
         Some("utf8mb4_0900_bin" | "utf8mb4_nopad_bin") if base_type(c) != "char" => Compares::Exactly,
         // Character sets whose way to Unicode and back is one to one. In others two codes may be one character, and a
         // constant would find only one of them.
-        Some(c) if ["utf8", "latin1_", "ascii_", "utf16", "utf32", "ucs2", "uca1400"].iter().any(|s| c.starts_with(s)) => {
+        Some(c) if ["utf8", "latin1_", "ascii_", "utf16", "utf32", "ucs2"].iter().any(|s| c.starts_with(s)) => {
             Compares::EqualToo
         }
         Some(_) => Compares::No("the column's character set is converted for comparison"),
@@ -299,6 +312,19 @@ mod tests {
         assert_eq!(answer(&Predicate::Or(vec![eq("i"), eq("ci")])), 'I');
         assert_eq!(answer(&Predicate::And(vec![eq("i"), eq("f")])), '-');
         assert_eq!(answer(&Predicate::Not(Box::new(Predicate::Or(vec![eq("i"), eq("ci")])))), '-');
+    }
+    #[test]
+    fn characters_that_a_character_set_lacks() {
+        for (collation, text, want) in [
+            ("latin1_swedish_ci", "é", true),
+            ("latin1_swedish_ci", "€", false),
+            ("ascii_bin", "é", false),
+            ("utf8mb3_bin", "日", true),
+            ("utf8mb3_bin", "😀", false),
+            ("utf8mb4_bin", "😀", true),
+        ] {
+            assert_eq!(in_charset(Some(collation), text), want, "{collation} {text}");
+        }
     }
     #[test]
     fn a_constant_of_another_type_stays_here() {
