@@ -238,7 +238,7 @@ pub(crate) fn push_field(out: &mut Vec<u8>, value: &[u8], style: &CsvStyle) {
     let padded = value.first().is_some_and(|b| *b == b' ') || value.last().is_some_and(|b| *b == b' ');
     // A byte-order mark at the start of a file would be taken off by the reader.
     let bom = value.starts_with(b"\xef\xbb\xbf");
-    if value.is_empty() || value == style.null.as_bytes() || padded || bom || value.iter().any(|b| special(b)) {
+    if value.is_empty() || value == style.null.as_bytes() || padded || bom || value.iter().any(special) {
         out.push(q);
         for b in value {
             if *b == q {

@@ -159,7 +159,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(line: &str) -> Result<Vec<(String, Option<(Cell, String)>)>, String> {
+    type Pairs = Vec<(String, Option<(Cell, String)>)>;
+    fn read(line: &str) -> Result<Pairs, String> {
         let mut out = vec![];
         object(line, |k, v| {
             out.push((k.into_owned(), v.map(|(c, t)| (c, t.into_owned()))));
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn values_keep_their_text() {
         let got = read(r#" {"a": 1.10, "b\n": "x\u00e9\"", "c":null,"d":{"e":["}",1]} , "f":true}"#).unwrap();
-        let want: Vec<(String, Option<(Cell, String)>)> = vec![
+        let want: Pairs = vec![
             ("a".into(), Some((Cell::JsonNumber, "1.10".into()))),
             ("b\n".into(), Some((Cell::JsonText, "xé\"".into()))),
             ("c".into(), None),

@@ -24,6 +24,7 @@ mod staging;
 mod store;
 mod text;
 mod types;
+mod upload;
 mod values;
 mod write;
 

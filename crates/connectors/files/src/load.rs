@@ -12,15 +12,15 @@ use crate::input;
 use crate::parquet::{self, Ranges};
 use crate::relations::{self, FileSet, Shape};
 use crate::staging::{StagedFile, run_id};
-use crate::store::{FileEntry, Store};
+use crate::store::FileEntry;
 use crate::types;
+use crate::upload::Upload;
 use crate::write::{Encoder, Layout, Sink, To, encoder};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use futures::StreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload, WriteMultipart};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::io::Read;
@@ -33,8 +33,6 @@ use xdb_core::{
 
 /// Bytes of an older file copied at once.
 const COPY_CHUNK: u64 = 1 << 20;
-/// Parts of an upload under way at once.
-const UPLOADS: usize = 4;
 
 #[async_trait]
 impl Load for Files {
@@ -137,6 +135,13 @@ impl Files {
                 .hint("use `incremental_strategy: append`, or a target that is a database"));
         }
         let append = options.mode == WriteMode::Append;
+        if relations::is_glob(&rel.name) && !options.extra.contains_key("location") {
+            return Err(Error::unsupported(format!(
+                "`{}` is a pattern, which may name several files: it cannot be written",
+                rel.name
+            ))
+            .hint("give the target a name without `*`, `?` and `[`, or the folder's"));
+        }
         let (path, name, existing) = match setting(options, "location")? {
             Some(text) => {
                 let path = self.location(text)?;
@@ -154,10 +159,6 @@ impl Files {
         let show = |p: &Path| self.store.show(p);
         match (existing, append) {
             (None, true) => Err(relations::not_found(&self.store, rel).await),
-            (Some(set), _) if set.shape == Shape::Glob => {
-                Err(Error::unsupported(format!("`{}` names several files: it cannot be written", rel.name))
-                    .hint("give the target one name, or the folder's"))
-            }
             (Some(set), false) if set.shape == Shape::Folder => Err(Error::unsupported(format!(
                 "{} is a folder of {} files, which cannot be replaced in one step",
                 show(&path),
@@ -210,6 +211,9 @@ impl Files {
                 .hint("give one of them another name with AS"));
         }
         let plan = self.plan_load(rel, options).await?;
+        if plan.layout.format == Format::Csv && names.contains("") {
+            return Err(Error::unsupported("a column of a CSV file needs a name").hint("give it one with AS"));
+        }
         // Fails before anything is written where a column has no form in the file.
         if plan.layout.format == Format::Parquet {
             schema.fields().iter().try_for_each(|f| types::stored(f).map(|_| ()))?;
@@ -224,7 +228,7 @@ impl Files {
         let stats = options.stats.clone();
         let (to, upload) = match self.store.local_path(&plan.path) {
             Some(path) => {
-                let staged = blocking(move || Ok(StagedFile::create(&path)?)).await;
+                let staged = blocking(move || StagedFile::create(&path).map_err(bad_name)).await;
                 (To::Staged(staged.map_err(|e| cannot_write(e, &shown))?), None)
             }
             None => {
@@ -307,7 +311,17 @@ impl Files {
         } else {
             Arc::new(schema.project(&order)?)
         };
-        Ok(Fitting { order, schema, cast: layout.format == Format::Parquet })
+        Ok(Fitting { order, schema, cast: layout.format == Format::Parquet, lossy: layout.types == TypePolicy::Lossy })
+    }
+}
+
+/// A name that the file system refuses is the user's to change.
+fn bad_name(e: std::io::Error) -> Error {
+    match e.kind() {
+        std::io::ErrorKind::InvalidFilename | std::io::ErrorKind::InvalidInput => {
+            Error::config("the file system refuses this name").cause(e).hint("use a shorter or plainer table name")
+        }
+        _ => e.into(),
     }
 }
 
@@ -327,6 +341,7 @@ struct Fitting {
     order: Vec<usize>,
     schema: SchemaRef,
     cast: bool,
+    lossy: bool,
 }
 impl Fitting {
     fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
@@ -336,70 +351,11 @@ impl Fitting {
             .zip(self.schema.fields())
             .map(|(i, f)| {
                 let c = batch.column(*i);
-                if self.cast { types::convert(c, f.data_type(), f.name()) } else { Ok(c.clone()) }
+                if self.cast { types::convert(c, f.data_type(), f.name(), self.lossy) } else { Ok(c.clone()) }
             })
             .collect::<Result<Vec<ArrayRef>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
-    }
-}
-
-/// An object on its way into a bucket.
-struct Upload {
-    store: Store,
-    path: Path,
-    buffer: Arc<Mutex<Vec<u8>>>,
-    parts: Option<WriteMultipart>,
-    sent: bool,
-}
-impl Upload {
-    async fn begin(store: &Store, path: &Path, buffer: Arc<Mutex<Vec<u8>>>) -> Result<Self> {
-        let parts = store.inner.put_multipart(path).await.map_err(|e| store.error(e, path))?;
-        Ok(Self {
-            store: store.clone(),
-            path: path.clone(),
-            buffer,
-            parts: Some(WriteMultipart::new(parts)),
-            sent: false,
-        })
-    }
-    /// Send what the encoder has put out; waits while enough is under way.
-    async fn drain(&mut self) -> Result<()> {
-        let bytes = std::mem::take(&mut *self.buffer.lock().unwrap_or_else(|e| e.into_inner()));
-        let Some(parts) = self.parts.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
-        parts.wait_for_capacity(UPLOADS).await.map_err(|e| self.store.error(e, &self.path))?;
-        parts.put(bytes.into());
-        self.sent = true;
-        Ok(())
-    }
-    async fn commit(mut self) -> Result<()> {
-        self.drain().await?;
-        let Some(parts) = self.parts.take() else { return Err(Error::internal("an upload was ended twice")) };
-        let fail = |e| self.store.error(e, &self.path);
-        if self.sent {
-            parts.finish().await.map_err(fail)?;
-        } else {
-            // A multipart upload needs a part.
-            parts.abort().await.map_err(fail)?;
-            self.store.inner.put(&self.path, PutPayload::default()).await.map_err(fail)?;
-        }
-        Ok(())
-    }
-    async fn abort(mut self) -> Result<()> {
-        match self.parts.take() {
-            Some(parts) => parts.abort().await.map_err(|e| self.store.error(e, &self.path)),
-            None => Ok(()),
-        }
-    }
-}
-impl Drop for Upload {
-    /// What a session that is dropped leaves in the store: parts that only cost money. Try to remove them.
-    fn drop(&mut self) {
-        if let (Some(parts), Ok(runtime)) = (self.parts.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move {
-                let _ = parts.abort().await;
-            });
-        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct FileSet {
     pub(crate) files: Vec<(FileEntry, FileName)>,
 }
 
-fn is_glob(name: &str) -> bool {
+pub(crate) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 fn is_hidden(name: &str) -> bool {

@@ -137,8 +137,8 @@ fn nested(field: &Field, t: &DataType) -> Result<()> {
     Ok(())
 }
 
-/// `array` as the type [`stored`] says.
-pub(crate) fn convert(array: &ArrayRef, to: &DataType, column: &str) -> Result<ArrayRef> {
+/// `array` as the type [`stored`] says. What doesn't fit is an error that names the column, or NULL where `lossy`.
+pub(crate) fn convert(array: &ArrayRef, to: &DataType, column: &str, lossy: bool) -> Result<ArrayRef> {
     if array.data_type() == to {
         return Ok(array.clone());
     }
@@ -152,9 +152,11 @@ pub(crate) fn convert(array: &ArrayRef, to: &DataType, column: &str) -> Result<A
             Ok(Arc::new(out.finish()))
         }
         _ => {
-            let options = CastOptions { safe: false, ..Default::default() };
-            cast_with_options(array, to, &options)
-                .map_err(|e| Error::from(e).with_message(|m| format!("column `{column}`: {m}")))
+            let options = CastOptions { safe: lossy, ..Default::default() };
+            cast_with_options(array, to, &options).map_err(|e| {
+                let hint = "cast the column in SQL, or set `types: lossy` to have NULL instead";
+                Error::from(e).with_message(|m| format!("column `{column}`: {m}")).hint(hint)
+            })
         }
     }
 }

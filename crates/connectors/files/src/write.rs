@@ -107,6 +107,7 @@ struct ParquetEncoder {
     writer: ArrowWriter<Shared>,
     sink: Shared,
     schema: SchemaRef,
+    lossy: bool,
 }
 impl ParquetEncoder {
     fn new(layout: &Layout, schema: &SchemaRef, sink: Sink) -> Result<Self> {
@@ -127,7 +128,7 @@ impl ParquetEncoder {
             .build();
         let sink = Shared(Arc::new(Mutex::new(sink)));
         let writer = ArrowWriter::try_new(sink.clone(), schema.clone(), Some(properties)).map_err(parquet_error)?;
-        Ok(Self { writer, sink, schema })
+        Ok(Self { writer, sink, schema, lossy: layout.types == TypePolicy::Lossy })
     }
 }
 impl Encoder for ParquetEncoder {
@@ -141,7 +142,7 @@ impl Encoder for ParquetEncoder {
                 .columns()
                 .iter()
                 .zip(self.schema.fields())
-                .map(|(c, f)| types::convert(c, f.data_type(), f.name()))
+                .map(|(c, f)| types::convert(c, f.data_type(), f.name(), self.lossy))
                 .collect::<Result<Vec<_>>>()?;
             let part = RecordBatch::try_new(self.schema.clone(), columns)?;
             self.writer.write(&part).map_err(parquet_error)?;
