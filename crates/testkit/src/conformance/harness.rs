@@ -33,6 +33,8 @@ pub struct Harness {
     /// Most growth of this process's memory, in bytes, while a large table goes through. Embedded databases keep caches
     /// in this process; clients of servers have no excuse.
     pub memory_slack: u64,
+    /// Makes a table's `id` its key, where the system can only cut a table by a key; `{}` is the table.
+    pub key_sql: Option<&'static str>,
     /// How long a case may take.
     pub timeout: Duration,
     /// Held until the end, e.g. a temp folder.
@@ -64,6 +66,10 @@ impl Harness {
     }
     pub fn memory_slack(mut self, bytes: u64) -> Self {
         self.memory_slack = bytes;
+        self
+    }
+    pub fn key_sql(mut self, sql: &'static str) -> Self {
+        self.key_sql = Some(sql);
         self
     }
     pub fn keep(mut self, thing: impl Any + Send + Sync) -> Self {

@@ -57,7 +57,8 @@ fn candidates(field: &Field, array: &ArrayRef) -> Vec<Literal> {
         }
     }
     let between = values.iter().take(2).filter_map(|v| match v {
-        Scalar::Int(i) if !field.data_type().is_unsigned_integer() => Some(Scalar::Int(i - 1)),
+        // There is nothing below 0, nor before midnight.
+        Scalar::Int(i) if *i > 0 || field.data_type().is_signed_integer() => Some(Scalar::Int(i - 1)),
         Scalar::Float(f) if f.is_finite() => Some(Scalar::Float(f + 0.5)),
         Scalar::Decimal { value, scale } => {
             Some(Scalar::Decimal { value: value.wrapping_add(arrow::datatypes::i256::ONE), scale: *scale })

@@ -6,7 +6,8 @@ use arrow::array::RecordBatch;
 use futures::StreamExt;
 use std::sync::Arc;
 use xdb_core::{
-    CompareOp, ErrorKind, Literal, LoadOptions, Predicate, Pushdown, ReadContext, ScanRequest, TableInfo, WriteMode,
+    CompareOp, ErrorKind, Literal, LoadOptions, Predicate, Pushdown, ReadContext, Relation, ScanRequest, TableInfo,
+    WriteMode,
 };
 
 async fn filled(h: &Harness, rows: i64) -> (Arc<TableInfo>, Table) {
@@ -94,13 +95,23 @@ pub async fn limit_is_honoured(h: &Harness) {
 /// Of the wide rows: 75 MB, enough to be cut by pages, by row groups or by files.
 const MANY: i64 = 300_000;
 
+/// A large table that the system can cut.
+async fn large(h: &Harness, hint: &str) -> (Relation, Arc<TableInfo>) {
+    let rel = h.relation(hint);
+    super::stream::load_wide(h, &rel, MANY).await;
+    if let Some(sql) = h.key_sql {
+        let sql = sql.replace("{}", &h.connector.relation_sql(&rel));
+        h.execute().run(&sql).await.unwrap_or_else(|e| panic!("{e:?}"));
+    }
+    let info = h.describe(&rel).await;
+    (rel, info)
+}
+
 pub async fn parallel_splits_return_each_row_once(h: &Harness) {
     if !h.connector.def().capabilities.parallel_read {
         not_claimed!("one connection reads a table");
     }
-    let rel = h.relation("parallel");
-    super::stream::load_wide(h, &rel, MANY).await;
-    let info = h.describe(&rel).await;
+    let (_, info) = large(h, "parallel").await;
     for parallelism in [2, 4] {
         let request = ScanRequest { parallelism, projection: Some(vec![0]), ..ScanRequest::all(info.clone()) };
         let plan = h.extract().plan(&request).await.unwrap_or_else(|e| panic!("{e:?}"));
@@ -128,18 +139,17 @@ pub async fn splits_see_one_moment(h: &Harness) {
     if !(c.parallel_read && c.consistent_splits && c.append) {
         not_claimed!("one split, or splits that need not see one moment");
     }
-    let rel = h.relation("moment");
-    super::stream::load_wide(h, &rel, MANY).await;
-    let info = h.describe(&rel).await;
+    let (rel, info) = large(h, "moment").await;
     let request = ScanRequest { parallelism: 4, projection: Some(vec![0]), ..ScanRequest::all(info) };
     let plan = h.extract().plan(&request).await.unwrap_or_else(|e| panic!("{e:?}"));
     assert!(plan.splits.len() > 1, "claims consistent_splits, but makes one split");
-    let more = super::stream::wide_batch(MANY, 1000);
+
     let append = LoadOptions { mode: WriteMode::Append, ..Default::default() };
     let mut rows = 0;
     for (i, split) in plan.splits.iter().enumerate() {
         if i < 2 {
-            let written = h.write(&rel, more.schema(), [more.clone()], &append).await;
+            let more = super::stream::wide_batch(MANY + 1000 * i as i64, 1000);
+            let written = h.write(&rel, more.schema(), [more], &append).await;
             written.unwrap_or_else(|e| panic!("an append while a plan is open: {e:?}"));
         }
         let read = async { h.extract().read(split, &ReadContext::default()).await?.collect().await };
