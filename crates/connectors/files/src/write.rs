@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use xdb_core::{Error, IoStats, Result, TypePolicy};
 
 /// A row group is closed when the encoder holds this much, in bytes: what bounds the memory of a Parquet target.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+const ROW_GROUP_BYTES: usize = 16 << 20;
 /// Rows handed to the Parquet encoder at once, so that wide rows are noticed in time.
 const SLICE_ROWS: usize = 4096;
 /// Text is passed on in pieces of about this size, in bytes.

@@ -250,5 +250,5 @@ async fn row_groups_are_bounded() {
     assert_eq!(s.commit().await.unwrap().rows, 60_000);
     let footer = f.footer(&f.find(&rel("t")).await.unwrap().files[0].0).await.unwrap();
     let sizes: Vec<_> = footer.reader.metadata().row_groups().iter().map(|g| g.compressed_size()).collect();
-    assert!(sizes.len() >= 2 && sizes.iter().all(|s| *s < 48 << 20), "{sizes:?}");
+    assert!(sizes.len() >= 2 && sizes.iter().all(|s| *s < 24 << 20), "{sizes:?}");
 }
