@@ -82,14 +82,14 @@ const QUERIES: &[&str] = &[
     "select customer_id, count(*) as n from pg.public.orders group by customer_id",
     "select sum(price) as s, min(price) as lo, max(price) as hi from pg.public.orders",
     "select sum(quantity) as s, sum(id) as t from pg.public.orders",
-    "select min(at), max(at), min(day), max(day) from pg.public.orders",
+    "select min(\"at\"), max(\"at\"), min(day), max(day) from pg.public.orders",
     "select c.id, c.name, count(o.id) as n from my.shop.customers c left join pg.public.orders o on c.id = o.customer_id group by c.id, c.name",
     "select count(*) from my.shop.customers c join pg.public.orders o on c.id = o.customer_id where c.vip",
     "select count(*) from my.shop.customers c left join pg.public.orders o on c.id = o.customer_id and o.quantity > 40 where o.id is null",
     "select count(*) from pg.public.orders o full join my.shop.customers c on c.id = o.customer_id where coalesce(o.id, 1) > 0",
-    "select c.id from my.shop.customers c where not exists (select 1 from pg.public.orders o where o.customer_id = c.id)",
+    "select c.id from my.shop.customers c where not exists (select 1 from pg.public.orders o where o.customer_id = c.id and o.price > 990)",
     "select c.id from my.shop.customers c where c.id in (select customer_id from pg.public.orders where price > 990)",
-    "select c.id from my.shop.customers c where c.id not in (select customer_id from pg.public.orders where customer_id is not null)",
+    "select c.id from my.shop.customers c where c.id not in (select customer_id from pg.public.orders where customer_id is not null and price > 950)",
     "select a.id, b.id from pg.public.orders a join pg.public.orders b on a.id = b.id + 19990",
     "with big as (select * from pg.public.orders where price > 900) select x.id, y.id from big x join big y on x.id = y.id + 1",
     "select name, count(*) from my.shop.customers where name like 'customer 1%' group by name having count(*) > 1",
@@ -104,7 +104,7 @@ const QUERIES: &[&str] = &[
     "select id from pg.public.orders order by id limit 10 offset 15000",
     "select distinct vip, \"Segment\" from my.shop.customers",
     "select id from my.shop.customers union all select customer_id from pg.public.orders where id < 50",
-    "select id from my.shop.customers except select customer_id from pg.public.orders",
+    "select id from my.shop.customers except select customer_id from pg.public.orders where quantity > 48",
     "select id from my.shop.customers intersect select customer_id from pg.public.orders",
     "select case when vip then 'yes' when vip is null then 'unknown' else 'no' end as v, count(*) from my.shop.customers group by 1",
     "select upper(name) as u, length(name) as l, substr(name, 3, 4) as s from my.shop.customers",
@@ -140,7 +140,12 @@ async fn both_engines_give_the_same_rows() {
         "Decimal128(38, 0) for Int64",
         "Decimal128(38, 0) for Int64, Decimal128(38, 0) for Int64",
         "Decimal128(38, 2) for Decimal128(25, 2)",
+        "Decimal128(18, 2) for Decimal128(36, 2), Int16 for Int64",
+        // Lengths and years; `substr` of DataFusion's gives views.
+        "Int64 for Int32, Utf8 for Utf8View",
         "Int64 for Int32",
+        // row_number()
+        "Int64 for UInt64",
     ];
     let unknown: Vec<_> = other_types.iter().filter(|t| !known.contains(&t.as_str())).collect();
     assert!(unknown.is_empty(), "{unknown:?}");

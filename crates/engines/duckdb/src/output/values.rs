@@ -281,12 +281,14 @@ impl Collect for Booleans {
     }
 }
 
+/// Appends the text of the row that a pointer points to.
+type MakeText = Box<dyn Fn(*const u8, &mut Vec<u8>) + Send>;
+
 /// Where the bytes of a row come from.
 enum Put {
     /// The row is a `duckdb_string_t`.
     String,
-    /// Text made of the row that the pointer points to.
-    Made(Box<dyn Fn(*const u8, &mut Vec<u8>) + Send>),
+    Made(MakeText),
 }
 
 /// Text or binary.
@@ -406,6 +408,8 @@ pub(crate) fn enum_labels(ty: &Logical) -> Box<dyn Collect> {
     Box::new(Bytes::new(DataType::Utf8, width, Put::Made(Box::new(put))))
 }
 
+type ListParts = (OffsetBuffer<i32>, ArrayRef, Option<NullBuffer>);
+
 /// Lists; the items of each row are appended in turn, wherever they lie.
 pub(crate) struct Lists {
     items: Box<dyn Collect>,
@@ -416,7 +420,7 @@ impl Lists {
     pub(crate) fn new(items: Box<dyn Collect>) -> Self {
         Self { items, offsets: vec![0], valid: Valid::default() }
     }
-    fn finish_parts(&mut self) -> Result<(OffsetBuffer<i32>, ArrayRef, Option<NullBuffer>)> {
+    fn finish_parts(&mut self) -> Result<ListParts> {
         let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
         Ok((offsets, self.items.finish()?, self.valid.finish()))
     }
