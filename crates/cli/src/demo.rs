@@ -6,6 +6,9 @@ macro_rules! files {
     };
 }
 
+/// Where its profiles.yml puts the databases.
+pub(crate) const DATA: &str = "target/demo/lake";
+
 /// Path in the project, and content.
 pub(crate) const FILES: &[(&str, &str)] = files![
     "xdb_project.yml" = "project.example.yml",

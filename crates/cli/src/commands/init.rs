@@ -42,6 +42,8 @@ fn project_name(dir: &Path) -> Result<String> {
 }
 
 async fn with_demo(app: &App, dir: PathBuf) -> Result<u8> {
+    let shown = dir;
+    let dir = std::path::absolute(&shown)?;
     let project = dir.join("xdb_project.yml");
     if std::fs::read_to_string(&project).is_ok_and(|t| !t.contains("name: coffee"))
         || dir.join("dbt_project.yml").exists()
@@ -49,13 +51,19 @@ async fn with_demo(app: &App, dir: PathBuf) -> Result<u8> {
         return Err(Error::config(format!("there is another project in {}", dir.display()))
             .hint("give the demo a folder of its own: xdb init --demo demo"));
     }
-    for (path, text) in demo::FILES {
-        let path = dir.join(path);
+    for (name, text) in demo::FILES {
+        let path = dir.join(name);
         // What somebody has changed stays as it is.
-        if !path.exists() {
-            write_new(&path, text)?;
+        match std::fs::read_to_string(&path) {
+            Ok(there) if there == *text => {}
+            Ok(_) => console::note(&format!("kept {name}, which differs from the example's")),
+            Err(_) => write_new(&path, text)?,
         }
     }
+    // Databases make their files, not their folders.
+    let folder = dir.join(demo::DATA);
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| Error::from(e).with_message(|m| format!("cannot make {}: {m}", folder.display())))?;
     let global = Global { project_dir: Some(dir.clone()), profiles_dir: Some(dir.clone()), ..app.global.clone() };
     let app = App { global, cancel: app.cancel.clone(), registry: app.registry.clone() };
     let seed = Seed {
@@ -66,7 +74,7 @@ async fn with_demo(app: &App, dir: PathBuf) -> Result<u8> {
     };
     let code = super::seed::run(&app, seed).await?;
     if code == 0 {
-        let cd = if dir == Path::new(".") { String::new() } else { format!("  cd {}\n", dir.display()) };
+        let cd = if shown == Path::new(".") { String::new() } else { format!("  cd {}\n", shown.display()) };
         console::note(&format!("\nThe demo is ready. Next:\n\n{cd}  xdb run\n  xdb show cross_db_analysis"));
     }
     Ok(code)

@@ -1,0 +1,97 @@
+//! Ctrl-C: exit code 2, nothing left behind, the old table as it was.
+#![cfg(unix)]
+
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use xdb_testkit::cli::Project;
+
+fn project() -> Project {
+    let p = Project::new(env!("CARGO_BIN_EXE_xdb"))
+        .file("xdb_project.yml", "name: shop\ntarget: mart\nmodels:\n  +materialized: table\n")
+        .file("profiles.yml", "mart: {adapter: sqlite, path: mart.sqlite}\n")
+        .file("models/big.sql", "select 1 as id\n");
+    p.run(&["run"]).ok();
+    // Hours of rows.
+    p.write(
+        "models/big.sql",
+        "{{ config(compute='datafusion') }}\nselect a.value as id from generate_series(1, 3000000) a, generate_series(1, 300000) b\n",
+    );
+    p
+}
+
+fn start(p: &Project, args: &[&str]) -> Child {
+    p.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let ok = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success();
+    assert!(ok, "kill {name}");
+}
+
+/// Waits at most 20 seconds: a hang is a failure, not a stuck test.
+fn end(mut child: Child) -> Output {
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            panic!("still running after 20 s");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Until rows are on their way.
+fn until_running(p: &Project) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(20) {
+        let staged = std::fs::read_dir(p.path()).unwrap().flatten().any(|f| {
+            let name = f.file_name().to_string_lossy().into_owned();
+            name != "mart.sqlite" && name.contains("mart.sqlite")
+                || name.starts_with("_xdb_")
+                || name.starts_with("._xdb_")
+        });
+        if staged {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+}
+
+#[test]
+fn a_run_is_cancelled_and_leaves_nothing() {
+    for name in ["-INT", "-TERM"] {
+        let p = project();
+        let child = start(&p, &["run"]);
+        until_running(&p);
+        signal(&child, name);
+        let out = end(child);
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{text}");
+        assert!(text.contains("interrupted: cancelling…"), "{text}");
+        assert!(text.contains("CANCEL table model main.big"), "{text}");
+        assert_eq!(p.run(&["query", "select * from mart.big", "--output", "csv"]).ok().stdout(), "id\n1\n");
+        let tables = p.run(&["query", "select name from sqlite_master order by 1", "--on", "mart", "--output", "csv"]);
+        assert_eq!(tables.ok().stdout(), "name\nbig\n");
+        let left: Vec<String> = std::fs::read_dir(p.path())
+            .unwrap()
+            .flatten()
+            .map(|f| f.file_name().to_string_lossy().into_owned())
+            .filter(|f| f.contains("_xdb_"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        let results: serde_json::Value = serde_json::from_str(&p.read("target/run_results.json")).unwrap();
+        assert_eq!(results["results"][0]["status"], "cancelled");
+        assert_eq!(results["metadata"]["interrupted"], true);
+    }
+}
+
+#[test]
+fn a_query_is_cancelled() {
+    let p = project();
+    let child = start(&p, &["show", "big", "--limit", "0", "--output", "csv"]);
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&child, "-INT");
+    assert_eq!(end(child).status.code(), Some(2));
+}
