@@ -43,9 +43,11 @@ impl AdHoc {
     pub async fn query(&self, sql: &str, options: &QueryOptions) -> Result<Query> {
         let compiled = self.compile(sql, options.compute.as_deref())?;
         let progress = Arc::new(Progress::default());
-        let params = used_params(sql, &options.params)?;
+        // Without parameters native text goes through untouched: `$1` may mean something to the server.
+        let native = compiled.engine.naming == Naming::Native;
+        let params = if native && options.params.is_empty() { vec![] } else { used_params(sql, &options.params)? };
         let read = self.read_options(options);
-        if compiled.engine.naming == Naming::Native && !params.is_empty() {
+        if native && !params.is_empty() {
             let home = compiled.home.as_ref().ok_or_else(|| Error::internal("no home"))?;
             return self.on_with(&home.name, &compiled.sql, options, Some(compiled.engine.name)).await;
         }
@@ -94,7 +96,9 @@ impl AdHoc {
         let compiled = self.compile(sql, options.compute.as_deref())?;
         let progress = Arc::new(Progress::default());
         let (mut session, _scratch) = self.setup.session(&compiled, &progress, self.read_options(options)).await?;
-        session.bind(used_params(sql, &options.params)?)?;
+        if compiled.engine.naming == Naming::Federated {
+            session.bind(used_params(sql, &options.params)?)?;
+        }
         Ok((session.explain(&compiled.sql).await?, compiled.engine))
     }
 
@@ -151,9 +155,6 @@ fn limited(stream: ArrowStream, limit: Option<u64>) -> ArrowStream {
 
 /// The parameters that `sql` names; one that is named but not given is an error.
 fn used_params(sql: &str, given: &[(String, Literal)]) -> Result<Vec<(String, Literal)>> {
-    if given.is_empty() {
-        return Ok(vec![]);
-    }
     let (_, mut names) = sqlnames::positional(sql, |_| "?".into())?;
     names.sort();
     names.dedup();
@@ -161,11 +162,9 @@ fn used_params(sql: &str, given: &[(String, Literal)]) -> Result<Vec<(String, Li
 }
 
 fn param(name: &str, given: &[(String, Literal)]) -> Result<Literal> {
-    given
-        .iter()
-        .find(|(n, _)| n == name)
-        .map(|(_, v)| v.clone())
-        .ok_or_else(|| Error::config(format!("the SQL uses ${name}, but no --param {name}=… was given")))
+    given.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).ok_or_else(|| {
+        Error::config(format!("the SQL uses ${name}, but it has no value")).hint(format!("add --param {name}=…"))
+    })
 }
 
 impl Workspace {

@@ -24,7 +24,7 @@ pub struct Compiled {
 }
 
 /// What is being compiled.
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     pub name: &'a str,
     pub path: &'a Path,
     pub text: &'a str,
@@ -32,7 +32,7 @@ pub struct Subject<'a> {
 }
 
 /// The engine by the user's word, or by `auto`'s rule: one connection for everything -> that database; else DataFusion.
-pub fn choose_engine(
+pub(crate) fn choose_engine(
     ws: &Workspace,
     model: Option<&Model>,
     inputs: &[InputRef],
@@ -82,7 +82,7 @@ pub fn choose_engine(
 }
 
 /// Render `subject`. `incremental`: the target exists and is to be added to. Blocks where a template asks the database.
-pub fn compile(
+pub(crate) fn compile(
     ws: &Arc<Workspace>,
     subject: &Subject<'_>,
     target: Option<&Connection>,

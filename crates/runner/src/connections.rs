@@ -30,7 +30,7 @@ pub struct Connections {
 }
 
 /// The name of the connection that `materialized='file'` writes to where the target isn't one of files.
-pub const PROJECT_FILES: &str = "(project files)";
+pub(crate) const PROJECT_FILES: &str = "(project files)";
 
 impl Connections {
     pub fn new(registry: Arc<Registry>, profiles: Arc<Profiles>) -> Self {
@@ -98,7 +98,7 @@ impl Connections {
 
 /// Wait for `n` permits of each connection, always in the order of their names, so that two nodes cannot each hold what
 /// the other waits for. No more is asked of a connection than it has.
-pub async fn reserve(wanted: &BTreeMap<String, (Connection, usize)>) -> Result<Vec<OwnedSemaphorePermit>> {
+pub(crate) async fn reserve(wanted: &BTreeMap<String, (Connection, usize)>) -> Result<Vec<OwnedSemaphorePermit>> {
     let mut held = Vec::new();
     for (c, n) in wanted.values() {
         let n = u32::try_from((*n).min(c.size)).unwrap_or(u32::MAX);

@@ -26,7 +26,7 @@ pub struct ReadOptions {
 }
 
 /// Describe every input (all at once), and attach each to `session`.
-pub async fn attach(
+pub(crate) async fn attach(
     session: &mut dyn EngineSession,
     inputs: &[InputRef],
     progress: &Arc<Progress>,
@@ -51,7 +51,7 @@ pub async fn attach(
     }
     for (input, table) in inputs.iter().zip(described) {
         let stats = progress.reads_of(&input.connection.name);
-        let types = options.types.unwrap_or_else(|| input.connection.types);
+        let types = options.types.unwrap_or(input.connection.types);
         session
             .attach(EngineInput::Table(TableInput {
                 connection: input.connection.name.clone(),

@@ -18,7 +18,7 @@ use xdb_project::Materialized;
 use xdb_template::{NodeInfo, Template};
 
 /// Everything one node's task needs.
-pub struct NodeTask {
+pub(crate) struct NodeTask {
     pub ws: Arc<Workspace>,
     pub id: String,
     pub index: usize,
@@ -38,7 +38,7 @@ struct Trace {
 }
 
 impl NodeTask {
-    pub async fn run(self) -> NodeResult {
+    pub(crate) async fn run(self) -> NodeResult {
         let started = Instant::now();
         let progress = Arc::new(Progress::default());
         let mut trace = Trace::default();
@@ -306,6 +306,6 @@ fn explain_engine(e: Error, trace: &Trace) -> Error {
 }
 
 /// The model's config as JSON, for the manifest.
-pub fn config_json(model: &Model) -> Value {
+pub(crate) fn config_json(model: &Model) -> Value {
     serde_json::to_value(&model.config).unwrap_or(Value::Null)
 }

@@ -118,7 +118,7 @@ impl RunResults {
 }
 
 /// Written beside and renamed over, so that a reader never sees half a file.
-pub fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
     write_text(path, &format!("{value:#}\n"))
 }
 

@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 /// How a node that never started came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotRun {
+pub(crate) enum NotRun {
     /// The failed node it depends on, directly or not.
     Skipped(String),
     Cancelled,
 }
 
-pub struct Plan {
+pub(crate) struct Plan {
     /// In the order they should start where nothing else decides.
     pub order: Vec<String>,
     /// For each node, the nodes of `order` that it waits for (direct parents; others are ignored).
@@ -26,7 +26,7 @@ pub struct Plan {
 /// Run every node once its parents have succeeded. `start` makes a node's future; `not_run` is told of each node that
 /// won't run. A failed node's descendants are skipped and the rest goes on, unless `fail_fast`. When `cancel` fires no
 /// new node starts; running ones are expected to see the same token and finish. `stop` is fired for them on fail-fast.
-pub async fn run<R, F>(
+pub(crate) async fn run<R, F>(
     plan: Plan,
     cancel: &CancellationToken,
     stop: &CancellationToken,

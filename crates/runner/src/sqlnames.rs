@@ -12,7 +12,7 @@ use xdb_core::{Error, ErrorKind, Relation, Result};
 
 /// One place where the SQL names a relation of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name {
+pub(crate) struct Name {
     /// As in profiles.yml.
     pub connection: String,
     pub relation: Relation,
@@ -21,7 +21,7 @@ pub struct Name {
 }
 
 /// Every such name. `connections`: the names that exist; compared without regard to case unless quoted.
-pub fn relations(sql: &str, connections: &[&str]) -> Result<Vec<Name>> {
+pub(crate) fn relations(sql: &str, connections: &[&str]) -> Result<Vec<Name>> {
     let tokens = tokenize(sql)?;
     let known = parsed_names(sql);
     let mut out = Vec::new();
@@ -92,7 +92,7 @@ fn parsed_names(sql: &str) -> BTreeSet<Vec<String>> {
 }
 
 /// The SQL with each name replaced by what `text` makes of it.
-pub fn replace(sql: &str, names: &[Name], text: impl Fn(&Name) -> String) -> String {
+pub(crate) fn replace(sql: &str, names: &[Name], text: impl Fn(&Name) -> String) -> String {
     let mut out = String::with_capacity(sql.len() + 64);
     let mut at = 0;
     for n in names {
@@ -106,7 +106,7 @@ pub fn replace(sql: &str, names: &[Name], text: impl Fn(&Name) -> String) -> Str
 
 /// `$name` placeholders turned into what `text(n)` gives, `n` counting from 1 in order of appearance; with the names in
 /// that order (a name used twice comes twice).
-pub fn positional(sql: &str, text: impl Fn(usize) -> String) -> Result<(String, Vec<String>)> {
+pub(crate) fn positional(sql: &str, text: impl Fn(usize) -> String) -> Result<(String, Vec<String>)> {
     let mut out = String::with_capacity(sql.len());
     let mut names = Vec::new();
     let mut at = 0;

@@ -64,7 +64,7 @@ pub async fn transfer(
 }
 
 /// The same stream, produced by a task of its own so that reading and computing overlap with writing.
-pub fn read_ahead(stream: ArrowStream) -> ArrowStream {
+pub(crate) fn read_ahead(stream: ArrowStream) -> ArrowStream {
     let schema = stream.schema();
     let (tx, rx) = mpsc::channel(AHEAD);
     let mut stream = stream;

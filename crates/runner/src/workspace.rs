@@ -12,7 +12,9 @@ use xdb_core::names::suggest;
 use xdb_core::{Error, Naming, Registry, Relation, Result};
 use xdb_graph::{Graph, Node, RefEdge, ResourceType, SelectContext, SourceEdge};
 use xdb_project::{LoadOptions, Materialized, ParsedModel, Project};
-use xdb_template::{MacroFile, Recorded, Settings, TargetValues, Template, Templates};
+use xdb_template::{
+    MacroFile, NodeInfo, Recorded, RelationValue, RenderContext, Settings, TargetValues, Template, Templates,
+};
 
 /// What the command line says, resolved once.
 #[derive(Clone, Debug, Default)]
@@ -44,15 +46,21 @@ pub struct Workspace {
     pub invocation_id: String,
     /// By id.
     models: BTreeMap<String, Arc<Model>>,
+    /// By model name: what the project's `generate_schema_name` macro says.
+    schemas: BTreeMap<String, String>,
     default_target: Option<String>,
 }
 
 impl Workspace {
     /// Reads and parses the whole project; connects nowhere.
     pub fn load(registry: Arc<Registry>, options: Options) -> Result<Self> {
+        let mut options = options;
+        if options.load.target.is_none() {
+            options.load.target = options.target.clone();
+        }
         let project = Project::load(&options.load)?;
         let profiles = Arc::new(project.profiles.clone());
-        let default_target = default_target(&options, &project)?;
+        let default_target = project.target.clone();
         let invocation_id = uuid::Uuid::new_v4().to_string();
         let settings = Settings {
             project_name: project.file.name.clone(),
@@ -72,9 +80,10 @@ impl Workspace {
         })?;
         let graph = Graph::build(nodes(&project, &parsed))?;
         let package = project.file.name.clone();
+        let schemas = custom_schemas(&templates, &project, &parsed, default_target.as_deref(), options.threads)?;
         let models = parsed.into_iter().map(|m| (xdb_graph::model_id(&package, &m.file.name), Arc::new(m))).collect();
         let connections = Connections::new(registry, profiles);
-        Ok(Self { options, project, connections, graph, templates, invocation_id, models, default_target })
+        Ok(Self { options, project, connections, graph, templates, invocation_id, models, schemas, default_target })
     }
 
     pub fn target_path(&self) -> PathBuf {
@@ -151,8 +160,16 @@ impl Workspace {
     pub fn relation_of(&self, model: &Model, target: &Connection) -> Relation {
         let c = &model.config;
         let name = c.alias.clone().unwrap_or_else(|| model.file.name.clone());
-        let rel = Relation { database: c.database.clone(), schema: c.schema.clone(), name };
-        target.connector.resolve(&rel)
+        let schema = match (&c.schema, self.schemas.get(&model.file.name)) {
+            (_, Some(generated)) => Some(generated.clone()),
+            // dbt's own rule, for dbt's own projects: `<default>_<custom>`.
+            (Some(custom), None) if self.project.file.file.ends_with("dbt_project.yml") => {
+                let default = target.connector.resolve(&Relation::bare("x")).schema;
+                Some(default.map_or_else(|| custom.clone(), |d| format!("{d}_{}", custom.trim())))
+            }
+            (custom, None) => custom.clone(),
+        };
+        target.connector.resolve(&Relation { database: c.database.clone(), schema, name })
     }
 
     /// What a `ref` reads, if the model is built at all.
@@ -241,19 +258,54 @@ impl Workspace {
     }
 }
 
-fn default_target(options: &Options, project: &Project) -> Result<Option<String>> {
-    let profiles = &project.profiles;
-    if let Some(t) = &options.target {
-        // dbt's `--target` names an output of the project's profile.
-        let dotted = project.file.profile.as_ref().map(|p| format!("{p}.{t}"));
-        let names = profiles.names();
-        let found = dotted.filter(|d| names.contains(&d.as_str())).or_else(|| profiles.canonical(t).map(Into::into));
-        return match found {
-            Some(f) => Ok(Some(f)),
-            None => profiles.get(t).map(|p| Some(p.name)),
-        };
+/// The schemas that the project's own `generate_schema_name(custom_schema_name, node)` gives, where it has that macro.
+fn custom_schemas(
+    templates: &Templates,
+    project: &Project,
+    models: &[Model],
+    default_target: Option<&str>,
+    threads: usize,
+) -> Result<BTreeMap<String, String>> {
+    const MACRO: &str = "generate_schema_name";
+    let mut out = BTreeMap::new();
+    if !templates.macro_names().contains(&MACRO) {
+        return Ok(out);
     }
-    Ok(project.file.target.as_ref().map(|t| profiles.canonical(t).unwrap_or(t).to_string()))
+    for m in models {
+        let target = m.config.target.as_deref().or(default_target);
+        let context = Arc::new(SchemaContext(parse_target(&project.profiles, target, threads)));
+        let info = NodeInfo { fqn: m.file.fqn.clone(), config: m.config.raw.clone(), ..NodeInfo::default() };
+        let custom = m.config.schema.clone().map_or(Value::Null, Value::String);
+        let node = serde_json::json!({"name": m.file.name, "fqn": m.file.fqn, "config": m.config.raw});
+        let said = templates.call_macro(MACRO, &[custom, node], &[], (&m.file.name, &info), context)?;
+        if let Some(text) = said.as_ref().and_then(Value::as_str).map(str::trim).filter(|t| !t.is_empty()) {
+            out.insert(m.file.name.clone(), text.into());
+        }
+    }
+    Ok(out)
+}
+
+/// What a macro that makes up a name may ask for: only the target.
+struct SchemaContext(TargetValues);
+impl RenderContext for SchemaContext {
+    fn source(&self, source: &str, table: &str) -> Result<RelationValue> {
+        Err(Error::config(format!("source('{source}', '{table}') cannot be used where a schema's name is made")))
+    }
+    fn ref_(&self, _: Option<&str>, name: &str) -> Result<RelationValue> {
+        Err(Error::config(format!("ref('{name}') cannot be used where a schema's name is made")))
+    }
+    fn this(&self) -> Option<RelationValue> {
+        None
+    }
+    fn target(&self) -> TargetValues {
+        self.0.clone()
+    }
+    fn is_incremental(&self) -> bool {
+        false
+    }
+    fn execute(&self) -> bool {
+        false
+    }
 }
 
 /// `target` as templates see it while parsing: no connection is opened, and a broken profile isn't an error yet.
