@@ -7,3 +7,4 @@ pub mod cli;
 pub mod conformance;
 pub mod memory;
 pub mod services;
+pub mod slt;

@@ -58,7 +58,14 @@ pub fn rss_bytes() -> Option<u64> {
 
 impl Harness {
     pub fn new(connector: Arc<dyn Connector>) -> Self {
-        Self { connector, leftovers: vec![], memory_slack: 100 << 20, timeout: Duration::from_secs(240), keep: vec![] }
+        Self {
+            connector,
+            leftovers: vec![],
+            memory_slack: 100 << 20,
+            key_sql: None,
+            timeout: Duration::from_secs(240),
+            keep: vec![],
+        }
     }
     pub fn leftovers(mut self, l: Leftovers) -> Self {
         self.leftovers.push(l);
