@@ -1,5 +1,6 @@
 //! DuckDB -> Arrow: which type a result column gets, and its values.
 
+mod nested;
 mod types;
 mod values;
 

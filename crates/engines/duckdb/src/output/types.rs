@@ -5,9 +5,10 @@
 //! form is an error that says what to cast to.
 #![allow(unsafe_code)] // DuckDB's types are read through its C API.
 
+use super::nested::{Arrays, Lists, Maps, Structs};
 use super::values::{
-    Arrays, Booleans, Bytes, Collect, Convert, Copied, Lists, Maps, Nulls, Structs, date, decimal, enum_labels, finite,
-    hugeint, interval, micros_of, uhugeint, uuid,
+    Booleans, Bytes, Collect, Convert, Copied, Nulls, date, decimal, enum_labels, finite, hugeint, interval, micros_of,
+    uhugeint, uuid,
 };
 use crate::database::{Chunk, Logical, text};
 use arrow::array::{RecordBatch, RecordBatchOptions};

@@ -6,11 +6,11 @@
 
 use crate::database::{Logical, text};
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, FixedSizeListArray, ListArray, MapArray,
-    NullArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, NullArray, NullBufferBuilder, PrimitiveArray,
+    StringArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Fields, IntervalMonthDayNano};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, IntervalMonthDayNano};
 use duckdb::ffi;
 use std::ops::Range;
 use std::sync::Arc;
@@ -31,23 +31,30 @@ pub(crate) trait Collect: Send {
 
 /// The validity of some rows of a vector.
 #[derive(Clone, Copy)]
-struct Validity {
+pub(super) struct Validity {
     /// Null where every row has a value.
     mask: *const u64,
     start: usize,
 }
 impl Validity {
-    unsafe fn of(vector: ffi::duckdb_vector, start: usize) -> Self {
+    /// # Safety
+    /// `vector` is live; the result is used while it is.
+    pub(super) unsafe fn of(vector: ffi::duckdb_vector, start: usize) -> Self {
         // SAFETY: the vector is live.
         Self { mask: unsafe { ffi::duckdb_vector_get_validity(vector) }, start }
     }
-    unsafe fn has(self, i: usize) -> bool {
+    /// # Safety
+    /// The vector has that row.
+    pub(super) unsafe fn has(self, i: usize) -> bool {
         let row = self.start + i;
         // SAFETY: the mask has a bit for each row of the vector.
         self.mask.is_null() || unsafe { *self.mask.add(row / 64) >> (row % 64) & 1 == 1 }
     }
     /// Neighbouring rows that are alike, of the first `len`, with whether they have values.
-    unsafe fn runs(self, len: usize) -> Vec<(Range<usize>, bool)> {
+    ///
+    /// # Safety
+    /// The vector has those rows.
+    pub(super) unsafe fn runs(self, len: usize) -> Vec<(Range<usize>, bool)> {
         let mut out: Vec<(Range<usize>, bool)> = Vec::new();
         if self.mask.is_null() {
             out.push((0..len, true));
@@ -66,19 +73,24 @@ impl Validity {
 }
 
 /// `len` empty rows after those that end where `offsets` ends.
-fn push_empty(offsets: &mut Vec<i32>, len: usize) {
+pub(super) fn push_empty(offsets: &mut Vec<i32>, len: usize) {
     let end = offsets.last().copied().unwrap_or(0);
     offsets.resize(offsets.len() + len, end);
 }
 
-struct Valid(NullBufferBuilder);
+pub(super) struct Valid(NullBufferBuilder);
 impl Default for Valid {
     fn default() -> Self {
         Self(NullBufferBuilder::new(0))
     }
 }
 impl Valid {
-    unsafe fn append(&mut self, v: Validity, len: usize) {
+    pub(super) fn append_nulls(&mut self, len: usize) {
+        self.0.append_n_nulls(len);
+    }
+    /// # Safety
+    /// `v` is of a live vector with at least `len` rows from its start.
+    pub(super) unsafe fn append(&mut self, v: Validity, len: usize) {
         if v.mask.is_null() {
             self.0.append_n_non_nulls(len);
         } else {
@@ -88,12 +100,14 @@ impl Valid {
             }
         }
     }
-    fn finish(&mut self) -> Option<NullBuffer> {
+    pub(super) fn finish(&mut self) -> Option<NullBuffer> {
         self.0.finish().filter(|n| n.null_count() > 0)
     }
 }
 
-unsafe fn data<T>(vector: ffi::duckdb_vector, start: usize) -> *const T {
+/// # Safety
+/// `vector` is live, holds `T`s, and has a row `start` (or ends there).
+pub(super) unsafe fn data<T>(vector: ffi::duckdb_vector, start: usize) -> *const T {
     // SAFETY: the vector is live and holds `T`s.
     unsafe { ffi::duckdb_vector_get_data(vector).cast::<T>().add(start) }
 }
@@ -129,7 +143,7 @@ impl<T: ArrowPrimitiveType> Collect for Copied<T> {
     }
     fn append_nulls(&mut self, len: usize) {
         self.values.resize(self.values.len() + len, T::Native::default());
-        self.valid.0.append_n_nulls(len);
+        self.valid.append_nulls(len);
     }
     fn finish(&mut self) -> Result<ArrayRef> {
         let values = ScalarBuffer::from(std::mem::take(&mut self.values));
@@ -271,7 +285,7 @@ impl Collect for Booleans {
     }
     fn append_nulls(&mut self, len: usize) {
         self.values.append_n(len, false);
-        self.valid.0.append_n_nulls(len);
+        self.valid.append_nulls(len);
     }
     fn finish(&mut self) -> Result<ArrayRef> {
         Ok(Arc::new(BooleanArray::new(self.values.finish(), self.valid.finish())))
@@ -361,7 +375,7 @@ impl Collect for Bytes {
     }
     fn append_nulls(&mut self, len: usize) {
         push_empty(&mut self.offsets, len);
-        self.valid.0.append_n_nulls(len);
+        self.valid.append_nulls(len);
     }
     fn finish(&mut self) -> Result<ArrayRef> {
         let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
@@ -406,203 +420,6 @@ pub(crate) fn enum_labels(ty: &Logical) -> Box<dyn Collect> {
         }
     };
     Box::new(Bytes::new(DataType::Utf8, width, Put::Made(Box::new(put))))
-}
-
-type ListParts = (OffsetBuffer<i32>, ArrayRef, Option<NullBuffer>);
-
-/// Lists; the items of each row are appended in turn, wherever they lie.
-pub(crate) struct Lists {
-    items: Box<dyn Collect>,
-    offsets: Vec<i32>,
-    valid: Valid,
-}
-impl Lists {
-    pub(crate) fn new(items: Box<dyn Collect>) -> Self {
-        Self { items, offsets: vec![0], valid: Valid::default() }
-    }
-    fn finish_parts(&mut self) -> Result<ListParts> {
-        let offsets = OffsetBuffer::new(std::mem::replace(&mut self.offsets, vec![0]).into());
-        Ok((offsets, self.items.finish()?, self.valid.finish()))
-    }
-}
-impl Collect for Lists {
-    fn data_type(&self) -> DataType {
-        DataType::List(Arc::new(Field::new_list_field(self.items.data_type(), true)))
-    }
-    unsafe fn append(&mut self, vector: ffi::duckdb_vector, start: usize, len: usize) -> Result<()> {
-        // SAFETY: the vector holds list entries, each within its child.
-        unsafe {
-            let validity = Validity::of(vector, start);
-            let entries = data::<ffi::duckdb_list_entry>(vector, start);
-            let child = ffi::duckdb_list_vector_get_child(vector);
-            let mut end = self.offsets.last().copied().unwrap_or(0);
-            // Neighbouring rows mostly have neighbouring items: those are appended together.
-            let mut run = 0..0;
-            for i in 0..len {
-                if validity.has(i) {
-                    let e = entries.add(i).read();
-                    let items = e.offset as usize..(e.offset + e.length) as usize;
-                    end = i32::try_from(items.len())
-                        .ok()
-                        .and_then(|n| end.checked_add(n))
-                        .ok_or_else(|| Error::internal("a batch holds more than 2^31 list items in one column"))?;
-                    if items.start == run.end {
-                        run.end = items.end;
-                    } else if !items.is_empty() {
-                        self.items.append(child, run.start, run.len())?;
-                        run = items;
-                    }
-                }
-                self.offsets.push(end);
-            }
-            self.items.append(child, run.start, run.len())?;
-            self.valid.append(validity, len);
-        }
-        Ok(())
-    }
-    fn append_nulls(&mut self, len: usize) {
-        push_empty(&mut self.offsets, len);
-        self.valid.0.append_n_nulls(len);
-    }
-    fn finish(&mut self) -> Result<ArrayRef> {
-        let (offsets, items, nulls) = self.finish_parts()?;
-        let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
-        Ok(Arc::new(ListArray::try_new(field, offsets, items, nulls)?))
-    }
-    fn bytes(&self) -> usize {
-        self.items.bytes() + 4 * self.offsets.len()
-    }
-}
-
-/// Maps: lists of structs of key and value.
-pub(crate) struct Maps {
-    lists: Lists,
-    entry: Fields,
-}
-impl Maps {
-    pub(crate) fn new(keys: Box<dyn Collect>, values: Box<dyn Collect>) -> Self {
-        let entry: Fields =
-            vec![Field::new("key", keys.data_type(), false), Field::new("value", values.data_type(), true)].into();
-        let pair = Structs { fields: entry.clone(), children: vec![keys, values], valid: Valid::default() };
-        Self { lists: Lists::new(Box::new(pair)), entry }
-    }
-    fn entries(&self) -> Arc<Field> {
-        Arc::new(Field::new("entries", DataType::Struct(self.entry.clone()), false))
-    }
-}
-impl Collect for Maps {
-    fn data_type(&self) -> DataType {
-        DataType::Map(self.entries(), false)
-    }
-    unsafe fn append(&mut self, vector: ffi::duckdb_vector, start: usize, len: usize) -> Result<()> {
-        // SAFETY: a map's vector is a list's.
-        unsafe { self.lists.append(vector, start, len) }
-    }
-    fn append_nulls(&mut self, len: usize) {
-        self.lists.append_nulls(len);
-    }
-    fn finish(&mut self) -> Result<ArrayRef> {
-        let (offsets, pairs, nulls) = self.lists.finish_parts()?;
-        let pairs = pairs.as_any().downcast_ref::<StructArray>().cloned();
-        let pairs = pairs.ok_or_else(|| Error::internal("a map without key and value"))?;
-        Ok(Arc::new(MapArray::try_new(self.entries(), offsets, pairs, nulls, false)?))
-    }
-    fn bytes(&self) -> usize {
-        self.lists.bytes()
-    }
-}
-
-pub(crate) struct Arrays {
-    items: Box<dyn Collect>,
-    size: usize,
-    valid: Valid,
-}
-impl Arrays {
-    pub(crate) fn new(items: Box<dyn Collect>, size: usize) -> Self {
-        Self { items, size, valid: Valid::default() }
-    }
-    fn field(&self) -> Arc<Field> {
-        Arc::new(Field::new_list_field(self.items.data_type(), true))
-    }
-    fn length(&self) -> i32 {
-        i32::try_from(self.size).unwrap_or(i32::MAX)
-    }
-}
-impl Collect for Arrays {
-    fn data_type(&self) -> DataType {
-        DataType::FixedSizeList(self.field(), self.length())
-    }
-    unsafe fn append(&mut self, vector: ffi::duckdb_vector, start: usize, len: usize) -> Result<()> {
-        // SAFETY: the child has `size` items a row; those of a NULL array are not read.
-        unsafe {
-            let child = ffi::duckdb_array_vector_get_child(vector);
-            let validity = Validity::of(vector, start);
-            for (run, valid) in validity.runs(len) {
-                if valid {
-                    self.items.append(child, (start + run.start) * self.size, run.len() * self.size)?;
-                } else {
-                    self.items.append_nulls(run.len() * self.size);
-                }
-            }
-            self.valid.append(validity, len);
-        }
-        Ok(())
-    }
-    fn append_nulls(&mut self, len: usize) {
-        self.items.append_nulls(len * self.size);
-        self.valid.0.append_n_nulls(len);
-    }
-    fn finish(&mut self) -> Result<ArrayRef> {
-        let (field, length) = (self.field(), self.length());
-        let a = FixedSizeListArray::try_new(field, length, self.items.finish()?, self.valid.finish())?;
-        Ok(Arc::new(a))
-    }
-    fn bytes(&self) -> usize {
-        self.items.bytes()
-    }
-}
-
-pub(crate) struct Structs {
-    fields: Fields,
-    children: Vec<Box<dyn Collect>>,
-    valid: Valid,
-}
-impl Structs {
-    pub(crate) fn new(fields: Vec<(String, Box<dyn Collect>)>) -> Self {
-        let (fields, children): (Vec<Field>, Vec<_>) =
-            fields.into_iter().map(|(n, c)| (Field::new(n, c.data_type(), true), c)).unzip();
-        Self { fields: fields.into(), children, valid: Valid::default() }
-    }
-}
-impl Collect for Structs {
-    fn data_type(&self) -> DataType {
-        DataType::Struct(self.fields.clone())
-    }
-    unsafe fn append(&mut self, vector: ffi::duckdb_vector, start: usize, len: usize) -> Result<()> {
-        // SAFETY: a struct's vector has a child for each field, as long as itself; fields of a NULL struct are not read.
-        unsafe {
-            let validity = Validity::of(vector, start);
-            for (i, c) in self.children.iter_mut().enumerate() {
-                let child = ffi::duckdb_struct_vector_get_child(vector, i as u64);
-                for (run, valid) in validity.runs(len) {
-                    if valid { c.append(child, start + run.start, run.len())? } else { c.append_nulls(run.len()) }
-                }
-            }
-            self.valid.append(validity, len);
-        }
-        Ok(())
-    }
-    fn append_nulls(&mut self, len: usize) {
-        self.children.iter_mut().for_each(|c| c.append_nulls(len));
-        self.valid.0.append_n_nulls(len);
-    }
-    fn finish(&mut self) -> Result<ArrayRef> {
-        let children = self.children.iter_mut().map(|c| c.finish()).collect::<Result<Vec<_>>>()?;
-        Ok(Arc::new(StructArray::try_new(self.fields.clone(), children, self.valid.finish())?))
-    }
-    fn bytes(&self) -> usize {
-        self.children.iter().map(|c| c.bytes()).sum()
-    }
 }
 
 #[cfg(test)]
