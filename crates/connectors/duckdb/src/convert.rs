@@ -138,6 +138,19 @@ fn intervals(column: &str, array: &ArrayRef, lossy: bool) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
+/// The crate's appender (1.10506.1) writes a NULL interval as a zero one. Such columns go as text, which DuckDB casts to
+/// the table's type.
+pub(crate) fn null_safe(array: ArrayRef) -> ArrayRef {
+    if array.null_count() == 0 || !matches!(array.data_type(), DataType::Interval(_)) {
+        return array;
+    }
+    let text = array
+        .as_primitive::<IntervalMonthDayNanoType>()
+        .iter()
+        .map(|v| v.map(|v| format!("{} months {} days {} microseconds", v.months, v.days, v.nanoseconds / 1000)));
+    Arc::new(text.collect::<StringArray>())
+}
+
 /// `array` as it came from DuckDB, in the type that its column was described with.
 pub(crate) fn arrived(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     if array.data_type() == to {

@@ -28,8 +28,8 @@ impl Execute for Duck {
     }
 
     async fn run(&self, sql: &str) -> Result<Option<u64>> {
-        let text = sql.to_string();
-        watch::with(self, move |conn| run_all(conn, &text).with_sql(&text)).await
+        let (text, may_write) = (sql.to_string(), !self.settings().read_only);
+        watch::with(self, move |conn| run_all(conn, &text, may_write).with_sql(&text)).await
     }
 
     async fn create_table_as(&self, target: &Relation, select: &str, options: &LoadOptions) -> Result<LoadReport> {
@@ -100,7 +100,7 @@ fn in_transaction<T>(conn: &Connection, work: impl FnOnce() -> Result<T>) -> Res
 }
 
 /// Everything but the last statement as it is, the last one for its count.
-fn run_all(conn: &Connection, sql: &str) -> Result<Option<u64>> {
+fn run_all(conn: &Connection, sql: &str, may_write: bool) -> Result<Option<u64>> {
     let affected = match conn.prepare(sql) {
         // `prepare` runs all statements but the last itself.
         Ok(mut stmt) => {
@@ -110,8 +110,9 @@ fn run_all(conn: &Connection, sql: &str) -> Result<Option<u64>> {
         }
         Err(e) => return Err(plain(e)),
     };
-    if !conn.is_autocommit() {
-        let _ = conn.execute_batch("ROLLBACK");
+    // The crate always says "autocommit"; that there is something to roll back is the sign. (A read-only connection may
+    // be inside the transaction that makes it so.)
+    if may_write && conn.execute_batch("ROLLBACK").is_ok() {
         return Err(Error::config("the SQL leaves a transaction open; it was rolled back")
             .hint("end it with COMMIT in the same text"));
     }
@@ -122,7 +123,7 @@ fn table_as(conn: &Connection, duck: &Duck, target: &Relation, select: &str, mod
     let staged = staging(target);
     run(conn, "BEGIN TRANSACTION")?;
     let fill = || -> Result<(Vec<String>, u64)> {
-        let types = result_types(conn, select);
+        let types = result_types(conn, select, &[]);
         let sql = match mode {
             WriteMode::Replace => {
                 create_schema(conn, target)?;
@@ -134,7 +135,10 @@ fn table_as(conn: &Connection, duck: &Duck, target: &Relation, select: &str, mod
                 format!("CREATE TABLE {} AS {select}", relation_sql(&staged))
             }
         };
-        let rows = conn.execute(&sql, []).map_err(plain).with_sql(&sql)? as u64;
+        run(conn, &sql)?;
+        // `CREATE TABLE AS` doesn't say how many.
+        let count = format!("SELECT count(*) FROM {}", relation_sql(&staged));
+        let rows = conn.query_row(&count, [], |r| r.get::<_, u64>(0)).map_err(plain).with_sql(&count)?;
         Ok((types.unwrap_or_default().into_iter().map(|t| t.0).collect(), rows))
     };
     match fill() {

@@ -69,12 +69,16 @@ fn produce(
     first: &mut First,
     send: &mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
-    let (sql, schema) = match &query.schema {
-        Some(s) => (query.sql.clone(), Some(s.clone())),
-        None => (carried(conn, &query.sql)?, None),
+    let schema = query.schema.clone();
+    let source_types = match schema {
+        Some(_) => None,
+        None => result_types(conn, &query.sql, &query.params),
+    };
+    let sql = match schema {
+        Some(_) => query.sql.clone(),
+        None => carried(&query.sql, source_types.as_deref())?,
     };
     let mut stmt = conn.prepare(&sql).map_err(plain)?;
-    let source_types = if schema.is_none() { result_types(conn, &query.sql) } else { None };
     let wanted = stmt.parameter_count();
     if wanted != query.params.len() {
         return Err(plain(duckdb::Error::InvalidParameterCount(query.params.len(), wanted)));
@@ -190,14 +194,17 @@ fn chunk_to_batch(chunk: &arrow::array::StructArray, schema: &SchemaRef, types: 
 }
 
 /// Column names and types of a statement that returns rows, without running it. `None` for any other statement.
-pub(crate) fn result_types(conn: &Connection, sql: &str) -> Option<Vec<(String, String)>> {
+pub(crate) fn result_types(conn: &Connection, sql: &str, params: &[Value]) -> Option<Vec<(String, String)>> {
     let mut stmt = conn.prepare(&format!("DESCRIBE {}", body(sql))).ok()?;
-    stmt.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).ok()?.collect::<duckdb::Result<_>>().ok()
+    stmt.query_map(duckdb::params_from_iter(params), |r| Ok((r.get(0)?, r.get(1)?)))
+        .ok()?
+        .collect::<duckdb::Result<_>>()
+        .ok()
 }
 
 /// `sql` with the columns that Arrow would change cast to what it carries.
-fn carried(conn: &Connection, sql: &str) -> Result<String> {
-    let Some(types) = result_types(conn, sql) else { return Ok(sql.into()) };
+fn carried(sql: &str, types: Option<&[(String, String)]>) -> Result<String> {
+    let Some(types) = types else { return Ok(sql.into()) };
     let mut names = std::collections::HashSet::new();
     let unique = types.iter().all(|(n, _)| names.insert(n.to_lowercase()));
     let plain = types.iter().all(|(_, t)| parse(t).transport() == Transport::AsIs);

@@ -5,7 +5,7 @@
 use crate::catalog::{columns, find, missing, schema_of};
 use crate::config::DEF;
 use crate::connector::Duck;
-use crate::convert::{appended, convert};
+use crate::convert::{appended, convert, null_safe};
 use crate::database::read_only_error;
 use crate::dialect::{DUCKDB, relation_sql};
 use crate::error::plain;
@@ -194,7 +194,7 @@ impl Job {
         let mut fields = Vec::with_capacity(batch.num_columns());
         let mut arrays = Vec::with_capacity(batch.num_columns());
         for ((f, a), t) in self.schema.fields().iter().zip(batch.columns()).zip(&staged.types) {
-            let a = convert(f.name(), a, t, lossy)?;
+            let a = null_safe(convert(f.name(), a, t, lossy)?);
             fields.push(Field::new(f.name(), a.data_type().clone(), true));
             arrays.push(a);
         }
@@ -322,31 +322,39 @@ fn swap(conn: &Connection, target: &Relation, staging: &Relation, notes: &mut Ve
     let indexes = indexes(conn, target)?;
     drop_existing(conn, target, notes)?;
     run(conn, &format!("ALTER TABLE {} RENAME TO {}", relation_sql(staging), DUCKDB.ident(&target.name)))?;
-    for (name, sql, gone) in indexes {
-        match gone {
-            Some(column) => notes.push(format!("index `{name}` was not kept: there is no column {column}")),
-            None => run(conn, &sql)
-                .map_error(|e| e.with_message(|m| format!("the new rows break the index `{name}`: {m}")))?,
+    if indexes.is_empty() {
+        return Ok(());
+    }
+    // An index's SQL, as DuckDB prints it, names the table without its schema.
+    let path = match (&target.database, &target.schema) {
+        (Some(d), Some(s)) => format!("{}.{}", DUCKDB.ident(d), DUCKDB.ident(s)),
+        (None, Some(s)) => DUCKDB.ident(s),
+        _ => DUCKDB.ident("main"),
+    };
+    run(conn, &format!("SET search_path = {}", xdb_sql::quote_text_ansi(&path).unwrap_or_default()))?;
+    for (name, sql) in indexes {
+        match run(conn, &sql) {
+            Ok(()) => {}
+            // A column that is gone. The transaction survives an error this early (and only such a one).
+            Err(e) if e.message().starts_with("Binder Error") => {
+                notes.push(format!("index `{name}` was not kept: {}", e.message()));
+            }
+            Err(e) => return Err(e.with_message(|m| format!("the new rows break the index `{name}`: {m}"))),
         }
     }
-    Ok(())
+    run(conn, "RESET search_path")
 }
 
-/// Name and SQL of each index of the old table, and the first column of it that the staging table lacks. Whether an
-/// index can be made must be known before: in DuckDB a statement that fails ends the transaction.
-fn indexes(conn: &Connection, target: &Relation) -> Result<Vec<(String, String, Option<String>)>> {
-    let sql = "SELECT index_name, sql, expressions FROM duckdb_indexes() WHERE sql IS NOT NULL \
+/// Name and SQL of each index of the target. Those of its constraints have no SQL and go with it.
+fn indexes(conn: &Connection, target: &Relation) -> Result<Vec<(String, String)>> {
+    let sql = "SELECT index_name, sql FROM duckdb_indexes() WHERE sql IS NOT NULL \
                AND database_name = coalesce(?1, current_database()) AND lower(schema_name) = lower(?2) \
                AND lower(table_name) = lower(?3) ORDER BY index_name";
     let mut stmt = conn.prepare(sql).map_err(plain)?;
-    let all = stmt
-        .query_map(duckdb::params![target.database, target.schema, target.name], |r| {
-            Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, Option<String>>(2)?))
-        })
+    stmt.query_map(duckdb::params![target.database, target.schema, target.name], |r| Ok((r.get(0)?, r.get(1)?)))
         .map_err(plain)?
-        .collect::<duckdb::Result<Vec<_>>>()
-        .map_err(plain)?;
-    Ok(all.into_iter().map(|(name, sql, _)| (name, sql, None)).collect())
+        .collect::<duckdb::Result<_>>()
+        .map_err(plain)
 }
 
 fn insert(conn: &Connection, target: &Relation, staging: &Relation, names: &[String]) -> Result<()> {

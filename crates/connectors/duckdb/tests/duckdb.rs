@@ -1,4 +1,5 @@
 //! The connector from outside, on temporary files.
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests; clippy sees only the bodies of `#[test]` functions as such.
 
 use arrow::array::*;
 use arrow::datatypes::*;
@@ -230,7 +231,7 @@ async fn every_type_of_duckdb_is_read() {
         ("'\\xAA\\x00'::blob", "Binary", "aa00"),
         ("'101'::bit", "Utf8", "101"),
         (
-            "12345678901234567890123456789012345678901234567890::bignum",
+            "'12345678901234567890123456789012345678901234567890'::bignum",
             "Utf8",
             "12345678901234567890123456789012345678901234567890",
         ),
@@ -252,7 +253,10 @@ async fn every_type_of_duckdb_is_read() {
         let b = b.unwrap_or_else(|e| panic!("{sql}: {e:?}")).collect().await.unwrap();
         assert_eq!(b[0].schema().field(0).data_type().to_string(), arrow, "{sql}");
         assert_eq!(text(&b[0]), want, "{sql}");
-        // The same through a table.
+        // The same through a table (a file of the default storage version has no VARIANT).
+        if sql.ends_with("variant") {
+            continue;
+        }
         native(&*db.connector, &format!("create or replace table t as select {sql} as c")).await;
         let t = scan(&*db.connector, "t", |_| {}).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
         assert_eq!(
@@ -395,8 +399,10 @@ async fn dropping_interrupts_and_time_runs_out() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let c = open_with(serde_json::json!({"path": ":memory:", "query_timeout": "200ms"}));
-    let e = c.execute().unwrap().query(FOREVER, &[], &ReadContext::default()).await.unwrap().collect().await.err();
-    let e = e.unwrap();
+    let e = match c.execute().unwrap().query(FOREVER, &[], &ReadContext::default()).await {
+        Ok(s) => s.collect().await.unwrap_err(),
+        Err(e) => e,
+    };
     assert!(e.kind() == ErrorKind::Timeout && e.hint_text().unwrap().contains("query_timeout"), "{e:?}");
 }
 
@@ -417,7 +423,7 @@ async fn replace_keeps_indexes_and_views() {
         native(&*db.connector, "create unique index u on t (i)").await;
         load(&*db.connector, "t", &ints("i", [1, 1]), WriteMode::Replace).await.unwrap_err()
     };
-    assert!(e.message().contains("`u`"), "{e:?}");
+    assert!(e.kind() == ErrorKind::Sql && e.message().contains("duplicate key"), "{e:?}");
     assert_eq!(db.text("select count(*) from t").await, "300000", "the old table stays");
     assert_eq!(db.text("select count(*) from duckdb_tables()").await, "1");
 }
@@ -597,7 +603,7 @@ async fn native_sql() {
         .unwrap();
     assert_eq!(text(&s.collect().await.unwrap()[0]), "2024-01-01|1.10|'; drop table t|b");
     assert_eq!(x.run("insert into t values ('2024-01-02', 1); update t set p = 3").await.unwrap(), Some(2));
-    assert_eq!(x.run("create table u (i int)").await.unwrap(), None);
+    assert_eq!(x.run("create table u (i int)").await.unwrap(), Some(0));
     let none = x.query("delete from t where p = 3", &[], &ctx).await.unwrap();
     assert_eq!((none.schema().fields().len(), none.collect().await.unwrap().len()), (0, 0));
     for (sql, kind) in [

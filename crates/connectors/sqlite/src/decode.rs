@@ -407,7 +407,7 @@ mod tests {
         }
         // A double that big stands for several decimals of as many digits: which one was meant is gone.
         let wide = Kind::Decimal { precision: 38, scale: 2 };
-        assert_eq!(exact(wide, V::Real(1234567890123456.75)), None);
+        assert_eq!(exact(wide, V::Real(1_234_567_890_123_456.8)), None);
         assert_eq!(exact(wide, V::Real(1e20)).as_deref(), Some("100000000000000000000.00"));
     }
 

@@ -1,4 +1,5 @@
 //! The connector from outside, on temporary files.
+#![allow(clippy::unwrap_used, clippy::panic)] // Tests; clippy sees only the bodies of `#[test]` functions as such.
 
 use arrow::array::*;
 use arrow::datatypes::*;
@@ -99,7 +100,9 @@ fn value_strategy() -> impl Strategy<Value = RecordBatch> {
     let row = (
         proptest::option::of(any::<i64>()),
         proptest::option::of(prop_oneof![Just(u64::MAX), Just(1 << 63), any::<u64>()]),
-        proptest::option::of(any::<f64>().prop_filter("SQLite has neither NaN nor -0", |f| !f.is_nan() && f.to_bits() != 1 << 63)),
+        proptest::option::of(
+            any::<f64>().prop_filter("SQLite has neither NaN nor -0", |f| !f.is_nan() && f.to_bits() != 1 << 63),
+        ),
         proptest::option::of(-999_999_999_999_999i128..=999_999_999_999_999),
         proptest::option::of(any::<i128>().prop_map(|v| v % 10i128.pow(38))),
         proptest::option::of(".{0,12}"),
@@ -112,15 +115,27 @@ fn value_strategy() -> impl Strategy<Value = RecordBatch> {
     );
     proptest::collection::vec(row, 1..40).prop_map(|rows| {
         macro_rules! col {
-            ($array:ty, $i:tt) => { Arc::new(rows.iter().map(|r| r.$i.clone()).collect::<$array>()) };
+            ($array:ty, $i:tt) => {
+                Arc::new(rows.iter().map(|r| r.$i.clone()).collect::<$array>())
+            };
         }
         let micros: Vec<Option<i64>> = rows.iter().map(|r| r.8).collect();
         batch(vec![
             ("i", col!(Int64Array, 0)),
             ("u", col!(UInt64Array, 1)),
             ("f", col!(Float64Array, 2)),
-            ("d15", Arc::new(rows.iter().map(|r| r.3).collect::<Decimal128Array>().with_precision_and_scale(15, 4).unwrap())),
-            ("d38", Arc::new(rows.iter().map(|r| r.4).collect::<Decimal128Array>().with_precision_and_scale(38, 17).unwrap())),
+            (
+                "d15",
+                Arc::new(
+                    rows.iter().map(|r| r.3).collect::<Decimal128Array>().with_precision_and_scale(15, 4).unwrap(),
+                ),
+            ),
+            (
+                "d38",
+                Arc::new(
+                    rows.iter().map(|r| r.4).collect::<Decimal128Array>().with_precision_and_scale(38, 17).unwrap(),
+                ),
+            ),
             (
                 "d76",
                 Arc::new(
@@ -140,7 +155,10 @@ fn value_strategy() -> impl Strategy<Value = RecordBatch> {
             ("ts_ms", Arc::new(TimestampMillisecondArray::from(micros.clone()))),
             ("ts_ns", Arc::new(TimestampNanosecondArray::from(micros))),
             ("time_ns", col!(Time64NanosecondArray, 9)),
-            ("time_s", Arc::new(rows.iter().map(|r| r.9.map(|n| (n / 1_000_000_000) as i32)).collect::<Time32SecondArray>())),
+            (
+                "time_s",
+                Arc::new(rows.iter().map(|r| r.9.map(|n| (n / 1_000_000_000) as i32)).collect::<Time32SecondArray>()),
+            ),
             (
                 "iv",
                 Arc::new(
@@ -185,13 +203,24 @@ async fn extremes_round_trip() {
         Field::new("f", DataType::Float64, true),
         Field::new("n", DataType::Utf8, true),
     ]));
-    let f = [f64::MAX, f64::MIN_POSITIVE, 5e-324, f64::INFINITY, f64::NEG_INFINITY, 0.1, -0.1, 1e15, 9007199254740993.0];
+    let f =
+        [f64::MAX, f64::MIN_POSITIVE, 5e-324, f64::INFINITY, f64::NEG_INFINITY, 0.1, -0.1, 1e15, 9007199254740993.0];
     let b = RecordBatch::try_new(
         schema,
         vec![
             Arc::new(StringArray::from_iter_values(texts)),
             Arc::new(StringArray::from_iter_values((0..n).map(|i| format!("0000000{i}-0000-4000-8000-00000000000e")))),
-            Arc::new(StringArray::from_iter_values(["1.10", "1e400", "\"x\"", "{}", " 1", "null", "[1]", "12345678901234567890", "0.30"])),
+            Arc::new(StringArray::from_iter_values([
+                "1.10",
+                "1e400",
+                "\"x\"",
+                "{}",
+                " 1",
+                "null",
+                "[1]",
+                "12345678901234567890",
+                "0.30",
+            ])),
             Arc::new(Float64Array::from_iter_values(f)),
             new_null_array(&DataType::Utf8, n),
         ],
@@ -317,7 +346,8 @@ async fn filters_keep_what_they_must() {
     }
 }
 
-const SEVEN: &str = "with recursive n(i) as (values(1) union all select i + 1 from n where i < 70000) insert into t select i from n";
+const SEVEN: &str =
+    "with recursive n(i) as (values(1) union all select i + 1 from n where i < 70000) insert into t select i from n";
 
 #[tokio::test]
 async fn a_slow_consumer_holds_sqlite_back() {
@@ -383,7 +413,10 @@ async fn replace_keeps_indexes_triggers_and_views() {
     let raw = db.raw();
     let one = |sql: &str| raw.query_row(sql, [], |r| r.get::<_, String>(0)).unwrap();
     assert_eq!(one("select count(*) || ' ' || max(i) from v"), "5000 4999");
-    assert_eq!(one("select group_concat(name) from (select name from sqlite_master where tbl_name = 't' order by 1)"), "by_i,t,tr");
+    assert_eq!(
+        one("select group_concat(name) from (select name from sqlite_master where tbl_name = 't' order by 1)"),
+        "by_i,t,tr"
+    );
     assert_eq!(one("select count(*) || '' from log"), "0");
     assert_eq!(one("pragma integrity_check"), "ok");
     assert_eq!(db.files(), ["t.sqlite"]);
@@ -483,7 +516,8 @@ async fn a_locked_target_is_a_conflict_and_unchanged() {
 
     // Locked only when it comes to the commit.
     let b = ints("i", 0..3);
-    let mut s = db.connector.load().unwrap().begin(&Relation::bare("t"), b.schema(), &LoadOptions::default()).await.unwrap();
+    let mut s =
+        db.connector.load().unwrap().begin(&Relation::bare("t"), b.schema(), &LoadOptions::default()).await.unwrap();
     s.write(b).await.unwrap();
     other.execute_batch("begin immediate").unwrap();
     assert_eq!(s.commit().await.unwrap_err().kind(), ErrorKind::Conflict);
@@ -587,7 +621,8 @@ async fn native_sql_with_bound_parameters() {
 
 #[tokio::test]
 async fn tables_and_views_of_selects() {
-    let db = Db::new("create table t (d DATE, p DECIMAL(9,2)); insert into t values ('2024-01-01', 1.5), ('2024-01-02', 2)");
+    let db =
+        Db::new("create table t (d DATE, p DECIMAL(9,2)); insert into t values ('2024-01-01', 1.5), ('2024-01-02', 2)");
     let c = &*db.connector;
     let x = c.execute().unwrap();
     let sql = "select d, max(p) as p, count(*) as n, avg(p) as a, 'x' as s from t group by d order by d;";
