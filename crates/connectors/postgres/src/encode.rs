@@ -360,7 +360,11 @@ impl<'a> Column<'a> {
                 {
                     Some(t) => fixed!(t.to_be_bytes()),
                     None => {
-                        return self.misfit(out, v[row], "is not a moment in whole microseconds that a timestamp holds");
+                        return self.misfit(
+                            out,
+                            v[row],
+                            "is not a moment in whole microseconds that a timestamp holds",
+                        );
                     }
                 }
             }

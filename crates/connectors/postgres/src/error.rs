@@ -101,13 +101,18 @@ pub(crate) fn connecting(e: sqlx::Error, config: &Config) -> Error {
             };
             out.code(code).cause(message)
         }
-        sqlx::Error::Tls(e) => failed(ErrorKind::Connect)
-            .cause(e)
-            .hint(format!("check `sslmode` and `sslrootcert` {check}"))
-            .retryable(false),
+        sqlx::Error::Tls(e) => tls(failed(ErrorKind::Connect).cause(e), &check),
+        // The TLS library's own complaints (a certificate that doesn't verify) arrive as this kind.
+        sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            tls(failed(ErrorKind::Connect).cause(e), &check)
+        }
         sqlx::Error::Io(e) => failed(ErrorKind::Connect).cause(e).hint(format!("check `host` and `port` {check}")),
         other => failed(ErrorKind::Connect).cause(other.to_string()).hint(format!("check `host` and `port` {check}")),
     }
+}
+
+fn tls(e: Error, check: &str) -> Error {
+    e.hint(format!("check `sslmode` and `sslrootcert` {check}")).retryable(false)
 }
 
 /// `connect_timeout` ran out.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc;
 use xdb_core::{
-    ArrowStream, Error, Execute, Literal, LoadOptions, LoadReport, ReadContext, Relation, Result, TypePolicy, WriteMode,
+    ArrowStream, Error, Execute, Literal, PanicFlag, LoadOptions, LoadReport, ReadContext, Relation, Result, TypePolicy, WriteMode,
 };
 
 /// Statements that COPY and a sub-select take.
@@ -160,8 +160,13 @@ impl Execute for Postgres {
         }
         let (tx, rx) = mpsc::channel(2);
         let rows = Rows { conn, sql: text, arguments, decoder, ctx: ctx.clone(), tx, select };
-        tokio::spawn(rows.run());
-        read::started(rx, schema).await
+        let flag = PanicFlag::default();
+        let watch = flag.watch();
+        tokio::spawn(async move {
+            let _watch = watch;
+            rows.run().await;
+        });
+        read::started(rx, schema, flag).await
     }
 
     async fn run(&self, sql: &str) -> Result<Option<u64>> {

@@ -161,9 +161,9 @@ pub(crate) fn print(b: &[u8]) -> String {
         MINUS_INF => return "-Infinity".into(),
         _ => {}
     }
-    let group = |i: i32| -> u16 {
-        let at = 8 + i as usize * 2;
-        if i >= 0 && at + 1 < b.len() { be16(b, at) } else { 0 }
+    let group = |i: i32| match usize::try_from(i).map(|i| 8 + i * 2) {
+        Ok(at) if at + 1 < b.len() => be16(b, at),
+        _ => 0,
     };
     let mut whole: String = (0..=weight).map(|i| format!("{:04}", group(i))).collect();
     whole = whole.trim_start_matches('0').to_string();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc;
 use xdb_core::{
-    ArrowStream, Error, ErrorKind, Extract, Predicate, Pushdown, ReadContext, RelationKind, Result, ResultExt,
+    ArrowStream, Error, ErrorKind, Extract, PanicFlag, Predicate, Pushdown, ReadContext, RelationKind, Result, ResultExt,
     ScanPlan, ScanRequest, Split, TableInfo, TypePolicy,
 };
 
@@ -215,14 +215,32 @@ pub(crate) async fn copy_out(
 ) -> Result<ArrowStream> {
     let (tx, rx) = mpsc::channel(AHEAD);
     let task = Pump { conn, source, decoder, ctx: ctx.clone(), tx };
-    tokio::spawn(task.run());
-    started(rx, schema).await
+    let flag = PanicFlag::default();
+    let watch = flag.watch();
+    tokio::spawn(async move {
+        let _watch = watch;
+        task.run().await;
+    });
+    started(rx, schema, flag).await
 }
 
 /// The channel's batches as a stream, once the first is there.
-pub(crate) async fn started(mut rx: mpsc::Receiver<Result<RecordBatch>>, schema: SchemaRef) -> Result<ArrowStream> {
-    let first = rx.recv().await.transpose()?;
-    let rest = stream::unfold(rx, |mut rx| async move { rx.recv().await.map(|b| (b, rx)) });
+pub(crate) async fn started(
+    mut rx: mpsc::Receiver<Result<RecordBatch>>,
+    schema: SchemaRef,
+    flag: PanicFlag,
+) -> Result<ArrowStream> {
+    let first = match rx.recv().await.transpose()? {
+        Some(b) => Some(b),
+        None => match flag.take() {
+            Some(e) => return Err(e),
+            None => None,
+        },
+    };
+    let rest = stream::unfold((rx, flag), |(mut rx, flag)| async move {
+        let next = rx.recv().await.or_else(|| flag.take().map(Err));
+        next.map(|b| (b, (rx, flag)))
+    });
     Ok(ArrowStream::new(schema, stream::iter(first.map(Ok)).chain(rest)))
 }
 
