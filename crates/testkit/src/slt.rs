@@ -68,7 +68,7 @@ fn parse(file: &str, text: &str) -> Vec<Case> {
 }
 
 /// `sql` with `name` of each table in place of the table's own.
-pub fn rename(sql: &str, name: impl Fn(&str) -> String) -> String {
+pub fn rename(sql: &str, mut name: impl FnMut(&str) -> String) -> String {
     let tables = Regex::new(r"\bt_[a-z]+\b").expect("a regex");
     tables.replace_all(sql, |found: &regex::Captures<'_>| name(&found[0])).into_owned()
 }
