@@ -32,5 +32,5 @@ pub use relation::{ColumnInfo, Relation, RelationInfo, RelationKind, RelationPat
 pub use scan::{ReadContext, ScanGuard, ScanPlan, ScanRequest, Split};
 pub use secret::Secret;
 pub use stats::IoStats;
-pub use stream::ArrowStream;
+pub use stream::{ArrowStream, PanicFlag};
 pub use types::{Fidelity, LogicalType, TypePolicy};

@@ -91,7 +91,7 @@ pub mod common {
     .default("exact");
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Given {
     Text(String),
     Secret(Secret),
@@ -101,8 +101,8 @@ enum Given {
     Map(BTreeMap<String, String>),
 }
 
-/// Checked parameters of one connection.
-#[derive(Clone, Debug)]
+/// Checked parameters of one connection. `Debug` gives the names only: a mapping may hold secrets too.
+#[derive(Clone)]
 pub struct Params {
     /// The connection's name in profiles.yml.
     pub connection: String,
@@ -126,6 +126,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     Duration::try_from_secs_f64(n * unit).ok()
+}
+
+impl std::fmt::Debug for Params {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.given.keys().copied().collect();
+        f.debug_struct("Params").field("connection", &self.connection).field("given", &names).finish_non_exhaustive()
+    }
 }
 
 impl Params {
@@ -314,6 +321,7 @@ mod tests {
         ParamSpec::new("password", ParamKind::String, "Secret.").aliases(&["pass"]).secret(),
         ParamSpec::new("port", ParamKind::Integer, "Port.").default("5432"),
         common::CONNECT_TIMEOUT,
+        ParamSpec::new("storage_options", ParamKind::Map, "Secrets.").secret(),
     ];
 
     fn resolve(v: serde_json::Value) -> Result<Params> {
@@ -327,6 +335,9 @@ mod tests {
         assert_eq!(p.secret("password").unwrap().expose(), "123");
         assert_eq!(p.duration("connect_timeout"), Some(Duration::from_secs(120)));
         assert!(!format!("{p:?}").contains("123"));
+        let p = resolve(serde_json::json!({"host": "h", "storage_options": {"key": "s3cret"}})).unwrap();
+        assert_eq!(p.map("storage_options").unwrap()["key"], "s3cret");
+        assert!(!format!("{p:?}").contains("s3cret"));
     }
     #[test]
     fn errors_name_the_key() {

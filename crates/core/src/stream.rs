@@ -5,6 +5,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 /// Batches of one schema. Pull-based: nothing is read ahead of the consumer beyond the producer's own bounded buffer,
@@ -64,6 +66,34 @@ impl ArrowStream {
     }
 }
 
+/// Tells the end of a producer's rows from its death, where both close a channel: rows cut off by a panic must not pass
+/// for all of them. The producer holds [`PanicFlag::watch`] while it works; the consumer of a channel that has closed
+/// asks [`PanicFlag::take`].
+#[derive(Clone, Debug, Default)]
+pub struct PanicFlag(Arc<AtomicBool>);
+
+/// See [`PanicFlag`].
+#[derive(Debug)]
+pub struct PanicWatch(PanicFlag);
+
+impl PanicFlag {
+    pub fn watch(&self) -> PanicWatch {
+        PanicWatch(self.clone())
+    }
+    /// The error to end with, once, if the producer panicked.
+    pub fn take(&self) -> Option<Error> {
+        let panicked = self.0.swap(false, Ordering::AcqRel);
+        panicked.then(|| Error::internal("the task that reads the rows panicked: the rows so far are not all of them"))
+    }
+}
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.0.store(true, Ordering::Release);
+        }
+    }
+}
+
 impl Stream for ArrowStream {
     type Item = Result<RecordBatch>;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -76,7 +106,6 @@ mod tests {
     use super::*;
     use arrow::array::Int32Array;
     use arrow::datatypes::{DataType, Field, Schema};
-    use std::sync::Arc;
 
     fn batches(sizes: &[i32]) -> ArrowStream {
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, false)]));
@@ -92,5 +121,22 @@ mod tests {
             let got: usize = batches(&[3, 5]).limit(n).collect().await.unwrap().iter().map(|b| b.num_rows()).sum();
             assert_eq!(got, want, "limit {n}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_not_the_end() {
+        let flag = PanicFlag::default();
+        let watch = flag.watch();
+        let _ = tokio::spawn(async move {
+            let _watch = watch;
+            tokio::task::yield_now().await;
+            panic!("half-way");
+        })
+        .await;
+        assert!(flag.take().is_some_and(|e| e.message().contains("panicked")));
+        assert!(flag.take().is_none());
+        let watch = flag.watch();
+        std::thread::spawn(move || drop(watch)).join().unwrap();
+        assert!(flag.take().is_none());
     }
 }

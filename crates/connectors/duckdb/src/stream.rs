@@ -15,7 +15,7 @@ use duckdb::types::Value;
 use futures::StreamExt;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use xdb_core::{ArrowStream, Error, ReadContext, Result, ResultExt, TypePolicy};
+use xdb_core::{ArrowStream, Error, PanicFlag, ReadContext, Result, ResultExt, TypePolicy};
 
 /// Batches that wait for the consumer, beside the one being filled.
 const AHEAD: usize = 1;
@@ -37,7 +37,10 @@ pub(crate) async fn stream(duck: &Duck, query: Query, ctx: &ReadContext) -> Resu
     let guard = (StopOnDrop(watch.clone()), watch.clone().start_clock());
     let (send_schema, schema) = oneshot::channel::<Result<SchemaRef>>();
     let (send, receive) = mpsc::channel::<Result<RecordBatch>>(AHEAD);
+    let flag = PanicFlag::default();
+    let panics = flag.watch();
     tokio::task::spawn_blocking(move || {
+        let _panics = panics;
         let mut first: First = Some(send_schema);
         let result = duck.connect().and_then(|held| {
             watch.begin(held.conn.interrupt_handle());
@@ -55,8 +58,9 @@ pub(crate) async fn stream(duck: &Duck, query: Query, ctx: &ReadContext) -> Resu
         }
     });
     let schema = schema.await.map_err(|_| Error::internal("a DuckDB thread died"))??;
-    let batches = futures::stream::unfold((receive, guard), |(mut receive, guard)| async move {
-        receive.recv().await.map(|b| (b, (receive, guard)))
+    let batches = futures::stream::unfold((receive, guard, flag), |(mut receive, guard, flag)| async move {
+        let next = receive.recv().await.or_else(|| flag.take().map(Err));
+        next.map(|b| (b, (receive, guard, flag)))
     });
     Ok(ArrowStream::new(schema, batches.fuse()))
 }

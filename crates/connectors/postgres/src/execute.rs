@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc;
 use xdb_core::{
-    ArrowStream, Error, Execute, Literal, PanicFlag, LoadOptions, LoadReport, ReadContext, Relation, Result, TypePolicy, WriteMode,
+    ArrowStream, Error, Execute, Literal, LoadOptions, LoadReport, PanicFlag, ReadContext, Relation, Result,
+    TypePolicy, WriteMode,
 };
 
 /// Statements that COPY and a sub-select take.

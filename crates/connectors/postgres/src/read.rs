@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc;
 use xdb_core::{
-    ArrowStream, Error, ErrorKind, Extract, PanicFlag, Predicate, Pushdown, ReadContext, RelationKind, Result, ResultExt,
-    ScanPlan, ScanRequest, Split, TableInfo, TypePolicy,
+    ArrowStream, Error, ErrorKind, Extract, PanicFlag, Predicate, Pushdown, ReadContext, RelationKind, Result,
+    ResultExt, ScanPlan, ScanRequest, Split, TableInfo, TypePolicy,
 };
 
 /// Batches ready beyond the one being read.

@@ -13,7 +13,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Statement};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use xdb_core::{ArrowStream, Error, ReadContext, Result, ResultExt, TypePolicy};
+use xdb_core::{ArrowStream, Error, PanicFlag, ReadContext, Result, ResultExt, TypePolicy};
 
 /// Batches that wait for the consumer, beside the one being filled.
 const AHEAD: usize = 1;
@@ -34,7 +34,10 @@ pub(crate) async fn stream(s: &Arc<Settings>, query: Query, ctx: &ReadContext) -
     let guard = (StopOnDrop(watch.clone()), watch.clone().start_clock());
     let (send_schema, schema) = oneshot::channel::<Result<SchemaRef>>();
     let (send, receive) = mpsc::channel::<Result<RecordBatch>>(AHEAD);
+    let flag = PanicFlag::default();
+    let panics = flag.watch();
     tokio::task::spawn_blocking(move || {
+        let _panics = panics;
         let mut send_schema = Some(send_schema);
         let result = open(&s, query.purpose)
             .and_then(|conn| produce(&conn, &query, &ctx, &watch, &mut send_schema, &send).with_sql(&query.sql));
@@ -49,8 +52,9 @@ pub(crate) async fn stream(s: &Arc<Settings>, query: Query, ctx: &ReadContext) -
         }
     });
     let schema = schema.await.map_err(|_| Error::internal("a SQLite thread died"))??;
-    let batches = futures::stream::unfold((receive, guard), |(mut receive, guard)| async move {
-        receive.recv().await.map(|b| (b, (receive, guard)))
+    let batches = futures::stream::unfold((receive, guard, flag), |(mut receive, guard, flag)| async move {
+        let next = receive.recv().await.or_else(|| flag.take().map(Err));
+        next.map(|b| (b, (receive, guard, flag)))
     });
     Ok(ArrowStream::new(schema, batches.fuse()))
 }

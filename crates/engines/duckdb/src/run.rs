@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use xdb_core::{ArrowStream, Error, LogicalType, Result};
+use xdb_core::{ArrowStream, Error, LogicalType, PanicFlag, Result};
 
 /// A batch is closed at this many rows …
 const BATCH_ROWS: usize = 8192;
@@ -35,15 +35,18 @@ pub(crate) async fn start(
     // Made before the thread, so that giving up on this future stops it too.
     let guard = CancelOnDrop { db: db.clone(), shared: shared.clone(), done: done.clone() };
     let ended = SetOnDrop(done.clone());
+    let flag = PanicFlag::default();
+    let panics = flag.watch();
     std::thread::Builder::new().name("xdb-duckdb".into()).spawn(move || {
         let _ended = ended;
+        let _panics = panics;
         run(&db, &shared, &sql, planned, ready, &rows);
     })?;
     let schema = is_ready.await.map_err(|_| Error::internal("duckdb: the query's thread broke"))??;
-    let batches = stream::unfold(Some((next, guard)), |state| async {
-        let (mut next, guard) = state?;
-        let item: Result<RecordBatch> = next.recv().await?;
-        let rest = item.is_ok().then_some((next, guard));
+    let batches = stream::unfold(Some((next, guard, flag)), |state| async {
+        let (mut next, guard, flag) = state?;
+        let item: Result<RecordBatch> = next.recv().await.or_else(|| flag.take().map(Err))?;
+        let rest = item.is_ok().then_some((next, guard, flag));
         Some((item, rest))
     });
     Ok((ArrowStream::new(schema, batches), done))

@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use futures::stream;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use xdb_core::{ArrowStream, Error, Literal, ReadContext, Result, TypePolicy};
+use xdb_core::{ArrowStream, Error, Literal, PanicFlag, ReadContext, Result, TypePolicy};
 
 /// Batches that may wait for the consumer, besides the one being filled.
 const QUEUE: usize = 2;
@@ -49,13 +49,21 @@ impl Source for FromPool {
 }
 
 /// Start `query` and wait until its first rows (or its error) are there.
-pub(crate) async fn open(pool: &Arc<Pool>, source: impl Source, query: Query, ctx: &ReadContext) -> Result<ArrowStream> {
+pub(crate) async fn open(
+    pool: &Arc<Pool>,
+    source: impl Source,
+    query: Query,
+    ctx: &ReadContext,
+) -> Result<ArrowStream> {
     let cancel = Cancel::new(pool.clone());
     let running = cancel.running();
     let (schema_tx, schema_rx) = oneshot::channel::<Result<SchemaRef>>();
     let (tx, rx) = mpsc::channel::<Result<RecordBatch>>(QUEUE);
     let (thread_pool, ctx) = (pool.clone(), ctx.clone());
+    let flag = PanicFlag::default();
+    let watch = flag.watch();
     let run = move || {
+        let _watch = watch;
         let mut schema_tx = Some(schema_tx);
         let mut work = || -> Result<()> {
             let mut session = source.take(&thread_pool)?;
@@ -81,11 +89,11 @@ pub(crate) async fn open(pool: &Arc<Pool>, source: impl Source, query: Query, ct
     };
     std::thread::Builder::new().name("xdb-mysql-read".into()).spawn(run)?;
     let schema = schema_rx.await.map_err(|_| Error::internal("a reading thread ended without a word"))??;
-    let state = Reading { cancel, rx };
+    let state = Reading { cancel, rx, flag };
     Ok(ArrowStream::new(
         schema,
         stream::unfold(state, |mut s| async move {
-            let next = s.rx.recv().await?;
+            let next = s.rx.recv().await.or_else(|| s.flag.take().map(Err))?;
             Some((next, s))
         }),
     ))
@@ -96,6 +104,7 @@ struct Reading {
     #[allow(dead_code)] // Held for its drop.
     cancel: Cancel,
     rx: mpsc::Receiver<Result<RecordBatch>>,
+    flag: PanicFlag,
 }
 
 /// `false`: the consumer went away in the middle.
