@@ -124,6 +124,19 @@ pub(crate) async fn list(conn: &mut Conn, pattern: &RelationPattern) -> Result<V
         .collect())
 }
 
+/// Which table has the resolved name now.
+async fn oid_of(conn: &mut Conn, rel: &Relation) -> Result<Option<String>> {
+    let found = conn
+        .rows(&format!(
+            "SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = {} AND c.relname = {}",
+            sql::text(rel.schema.as_deref().unwrap_or_default()),
+            sql::text(&rel.name)
+        ))
+        .await?;
+    Ok(found.first().map(|r| cell(r, 0).to_string()))
+}
+
 /// `rel` is resolved.
 pub(crate) async fn describe(conn: &mut Conn, types: &Types, rel: &Relation) -> Result<TableInfo> {
     let schema = rel.schema.clone().unwrap_or_default();
@@ -158,6 +171,10 @@ pub(crate) async fn describe(conn: &mut Conn, types: &Types, rel: &Relation) -> 
              WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
         ))
         .await?;
+    if columns.is_empty() && oid_of(conn, rel).await?.is_some_and(|now| now != oid) {
+        // Replaced between the two statements: the columns are the new table's.
+        return Box::pin(describe(conn, types, rel)).await;
+    }
     let wanted: Vec<(u32, i32)> =
         columns.iter().map(|r| (number(r, 1).unwrap_or(0), number(r, 2).unwrap_or(-1))).collect();
     let kinds = types.kinds(conn, &wanted).await?;

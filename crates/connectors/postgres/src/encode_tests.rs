@@ -2,11 +2,25 @@
 
 use super::*;
 use crate::decode::Decoder;
+use crate::prepare::prepare;
 use arrow::array::builder::{ListBuilder, StringDictionaryBuilder};
 use arrow::buffer::NullBuffer;
+use arrow::datatypes::Field;
 use arrow::datatypes::{IntervalMonthDayNano, IntervalMonthDayNanoType};
 use proptest::prelude::*;
 use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The rows of one column.
+fn one(field: Field, a: ArrayRef, policy: TypePolicy) -> Result<Vec<u8>> {
+    let schema = Schema::new(vec![field]);
+    let batch = RecordBatch::try_new(Arc::new(schema.clone()), vec![a])?;
+    let arrays = prepare(&schema, &batch)?;
+    let columns = columns(&schema, &arrays, policy)?;
+    let mut out = Vec::new();
+    encode_rows(&mut out, &columns, 0, batch.num_rows(), usize::MAX)?;
+    Ok(out)
+}
 
 /// `a` written, then read as `kind`.
 fn through(a: ArrayRef, kind: Kind) -> Result<ArrayRef> {

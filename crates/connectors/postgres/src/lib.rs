@@ -21,6 +21,7 @@ mod kind;
 mod numeric;
 mod params;
 mod pool;
+mod prepare;
 mod pushdown;
 mod read;
 mod splits;

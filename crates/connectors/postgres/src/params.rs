@@ -2,8 +2,8 @@
 //! placeholder (`where id = $1` wants an integer of id's size), or the statement is refused before it runs.
 
 use crate::decode::{EPOCH_DAYS, EPOCH_MICROS};
-use crate::encode::parse_uuid;
 use crate::numeric;
+use crate::prepare::parse_uuid;
 use sqlx::encode::{Encode, IsNull};
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};

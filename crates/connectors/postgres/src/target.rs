@@ -44,10 +44,12 @@ fn of(t: &DataType) -> Result<TargetType> {
             }
         }
         D::Utf8 | D::LargeUtf8 | D::Utf8View => TargetType::exact("text"),
-        D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => TargetType::exact("bytea"),
+        D::Binary | D::LargeBinary | D::BinaryView => TargetType::exact("bytea"),
+        D::FixedSizeBinary(_) => TargetType::widened("bytea", ""),
         D::Date32 => TargetType::exact("date"),
         D::Date64 => TargetType::lossy("date", "milliseconds within the day are refused"),
-        D::Time32(_) | D::Time64(TimeUnit::Microsecond) => TargetType::exact("time"),
+        D::Time64(TimeUnit::Microsecond) => TargetType::exact("time"),
+        D::Time32(_) => TargetType::widened("time", ""),
         D::Time64(_) => TargetType::lossy("time", "to the microsecond"),
         D::Timestamp(unit, zone) => {
             let sql = if zone.is_some() { "timestamptz" } else { "timestamp" };
@@ -56,7 +58,8 @@ fn of(t: &DataType) -> Result<TargetType> {
                 _ if zone.as_deref().is_some_and(|z| z != "UTC" && z != "+00:00") => {
                     TargetType::widened(sql, "the moment is kept, the zone's name is not")
                 }
-                _ => TargetType::exact(sql),
+                TimeUnit::Microsecond => TargetType::exact(sql),
+                TimeUnit::Second | TimeUnit::Millisecond => TargetType::widened(sql, ""),
             }
         }
         D::Interval(_) => TargetType::lossy("interval", "to the microsecond"),

@@ -6,6 +6,7 @@ use crate::encode;
 use crate::error;
 use crate::keep;
 use crate::pool::{Conn, Pool};
+use crate::prepare;
 use crate::sql::{self, DIALECT, MAX_IDENTIFIER};
 use crate::swap;
 use arrow::array::RecordBatch;
@@ -162,7 +163,7 @@ impl Copy {
         let mut copy = conn.copy_in_raw(&self.sql).await.map_err(fail)?;
         let mut buffer = encode::header();
         while let Some(batch) = batches.recv().await {
-            let arrays = encode::prepare(&self.schema, &batch)?;
+            let arrays = prepare::prepare(&self.schema, &batch)?;
             let mut row = 0;
             while row < batch.num_rows() {
                 let from = row;

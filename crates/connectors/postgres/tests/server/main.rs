@@ -1,4 +1,5 @@
 //! Against a real PostgreSQL: the service `postgres` of `make test`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests; clippy sees only `#[test]` functions as such.
 
 mod catalog;
 mod common;
