@@ -1,7 +1,9 @@
 //! Whole tables, put in the order of their `id` column, and compared value by value with messages a person can use.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, RecordBatch, UInt64Array};
-use arrow::compute::{cast_with_options, concat_batches, take_record_batch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, IntervalMonthDayNanoArray, RecordBatch, UInt64Array,
+};
+use arrow::compute::{cast_with_options, concat_batches, filter, take, take_record_batch};
 use arrow::datatypes::{
     DataType, Field, Float16Type, Float32Type, Float64Type, IntervalMonthDayNano, IntervalUnit, Schema, SchemaRef,
 };
@@ -62,9 +64,16 @@ pub(super) fn ids(array: &ArrayRef) -> Vec<Option<i64>> {
     cast.as_primitive::<arrow::datatypes::Int64Type>().iter().collect()
 }
 
+/// A cast in which every value that doesn't fit is an error. Only the values that are there are cast: what lies under a
+/// NULL may be anything, and overflows.
 pub(super) fn cast_strict(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, arrow::error::ArrowError> {
     let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
-    cast_with_options(array, to, &options)
+    let Some(nulls) = array.logical_nulls() else { return cast_with_options(array, to, &options) };
+    let there = BooleanArray::new(nulls.inner().clone(), None);
+    let cast = cast_with_options(&filter(array, &there)?, to, &options)?;
+    let mut next = 0..;
+    let rows: UInt64Array = nulls.iter().map(|valid| if valid { next.next() } else { None }).collect();
+    take(&cast, &rows, None)
 }
 
 /// Each value as text; floats so that every bit pattern but the sign of zero and the payload of NaN shows.

@@ -183,6 +183,8 @@ pub async fn drop_relation_may_be_repeated(h: &Harness) {
 
 pub async fn broken_sql_is_an_sql_error(h: &Harness) {
     needs_sql!(h);
+    // An embedded database is made by the first load.
+    h.put(&h.relation("broken"), &plain_table(1)).await;
     let e = h.query("selec 1", &[]).await.expect_err("broken SQL");
     assert_eq!(e.kind(), ErrorKind::Sql, "{e:?}");
     assert_eq!(e.context().sql.as_deref(), Some("selec 1"), "the error has the SQL sent: {e:?}");
