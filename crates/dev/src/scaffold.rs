@@ -16,10 +16,12 @@ pub(crate) fn connector(root: &Path, name: &str) -> Result<()> {
     }
     let fill = |text: &str| text.replace("NAME", name);
     fs::create_dir_all(folder.join("src"))?;
+    fs::create_dir_all(folder.join("tests"))?;
     fs::write(folder.join("Cargo.toml"), fill(MANIFEST))?;
     fs::write(folder.join("src/lib.rs"), fill(LIB))?;
     fs::write(folder.join("src/config.rs"), fill(CONFIG))?;
     fs::write(folder.join("src/types.rs"), fill(TYPES))?;
+    fs::write(folder.join("tests/conformance.rs"), fill(CONFORMANCE))?;
 
     insert(
         &root.join("Cargo.toml"),
@@ -40,9 +42,7 @@ pub(crate) fn connector(root: &Path, name: &str) -> Result<()> {
         "    ];\n    let engines",
         &fill("        #[cfg(feature = \"NAME\")]\n        &xdb_connector_NAME::DEF,\n"),
     )?;
-    println!(
-        "made crates/connectors/{name}; next: tests/services/{name}/, crates/registry/tests/conformance.rs, `make docs`"
-    );
+    println!("made crates/connectors/{name}; next: tests/services/{name}/, then `make docs`");
     Ok(())
 }
 
@@ -75,7 +75,7 @@ xdb-core.workspace = true
 xdb-sql.workspace = true
 
 [dev-dependencies]
-tempfile.workspace = true
+tokio.workspace = true
 xdb-testkit.workspace = true
 "#;
 
@@ -161,6 +161,18 @@ pub(crate) const SOURCE_TYPES: &[SourceType] = &[];
 pub(crate) fn target_type(field: &Field) -> Result<TargetType> {
     Err(Error::new(ErrorKind::Type, format!("NAME has no type for {}", field.data_type())))
 }
+"#;
+
+const CONFORMANCE: &str = r#"//! The suite of `xdb-testkit`, on the service `NAME` of `make test`.
+
+use xdb_connector_NAME::DEF;
+use xdb_testkit::conformance::{Harness, open};
+
+async fn server() -> Option<Harness> {
+    let profile = xdb_testkit::services::profile("NAME")?;
+    Some(Harness::new(open(&DEF, "NAME", &profile, std::path::Path::new("/"))))
+}
+xdb_testkit::conformance!(on_server, server);
 "#;
 
 #[cfg(test)]
