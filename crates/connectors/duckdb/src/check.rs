@@ -12,6 +12,7 @@ const MAX_38: i128 = 10i128.pow(38) - 1;
 
 /// `array` of column `column` as it came from DuckDB: unchanged, or with NULL for what Arrow can't hold where `lossy`.
 pub(crate) fn from_duckdb(column: &str, array: &ArrayRef, lossy: bool) -> Result<ArrayRef> {
+    let array = &clean(array);
     let Some((row, what)) = first_odd(array) else { return Ok(array.clone()) };
     if !lossy {
         let why = match what {
@@ -29,16 +30,41 @@ pub(crate) fn from_duckdb(column: &str, array: &ArrayRef, lossy: bool) -> Result
     })
 }
 
-/// Refuses values that DuckDB would read as infinite.
-pub(crate) fn to_duckdb(column: &str, array: &ArrayRef) -> Result<()> {
-    match first_odd(array) {
-        Some((row, what @ Odd::Infinite(_))) => {
-            let raw =
-                arrow::util::display::array_value_to_string(array, row).unwrap_or_else(|_| "of that column".into());
-            Err(Error::inexact(column, raw, format!("is how DuckDB stores {what}")))
-        }
-        _ => Ok(()),
+/// DuckDB leaves anything in the slots of NULLs. Arrow's casts compute on those too, and overflow in a debug build: zero
+/// them in the types whose casts multiply.
+fn clean(a: &ArrayRef) -> ArrayRef {
+    fn zeroed<T: ArrowPrimitiveType>(a: &ArrayRef) -> ArrayRef {
+        let Some(p) = a.as_primitive_opt::<T>() else { return a.clone() };
+        let values: Vec<T::Native> = p.iter().map(|v| v.unwrap_or_default()).collect();
+        let out = PrimitiveArray::<T>::new(values.into(), p.nulls().cloned());
+        Arc::new(out.with_data_type(a.data_type().clone()))
     }
+    if a.null_count() == 0 {
+        return a.clone();
+    }
+    match a.data_type() {
+        DataType::Date32 => zeroed::<Date32Type>(a),
+        DataType::Time64(TimeUnit::Microsecond) => zeroed::<Time64MicrosecondType>(a),
+        DataType::Timestamp(TimeUnit::Second, _) => zeroed::<TimestampSecondType>(a),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => zeroed::<TimestampMillisecondType>(a),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => zeroed::<TimestampMicrosecondType>(a),
+        DataType::Decimal128(..) => zeroed::<Decimal128Type>(a),
+        _ => a.clone(),
+    }
+}
+
+/// `array` for DuckDB: refuses values that it would read as infinite, or makes them NULL where `lossy`.
+pub(crate) fn to_duckdb(column: &str, array: &ArrayRef, lossy: bool) -> Result<ArrayRef> {
+    let Some((_, what @ Odd::Infinite(negative))) = first_odd(array) else { return Ok(array.clone()) };
+    if lossy && let Some(kept) = without_odd(array) {
+        return Ok(kept);
+    }
+    let end = if negative { "smallest" } else { "largest" };
+    Err(Error::inexact(
+        column,
+        format!("the {end} of {}", array.data_type()),
+        format!("cannot be stored: it is how DuckDB stores {what}"),
+    ))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,8 +164,9 @@ mod tests {
         let e = from_duckdb("d", &a, false).unwrap_err();
         assert!(e.message().contains("`d`") && e.message().contains("infinity"), "{e:?}");
         assert_eq!(from_duckdb("d", &a, true).unwrap().null_count(), 1);
-        let e = to_duckdb("d", &a).unwrap_err();
+        let e = to_duckdb("d", &a, false).unwrap_err();
         assert!(e.message().contains("infinity"), "{e:?}");
+        assert_eq!(to_duckdb("d", &a, true).unwrap().null_count(), 1);
         let null: ArrayRef = Arc::new(Date32Array::new(vec![i32::MAX].into(), Some(vec![false].into())));
         assert!(from_duckdb("d", &null, false).is_ok());
         let s: ArrayRef =

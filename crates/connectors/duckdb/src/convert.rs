@@ -45,6 +45,9 @@ pub(crate) fn convert(column: &str, array: &ArrayRef, to: &DataType, lossy: bool
         (a, b) if a == b => plain,
         (DataType::Null, _) => new_null_array(to, plain.len()),
         (DataType::Interval(_) | DataType::Duration(_), DataType::Interval(_)) => intervals(column, &plain, lossy)?,
+        (DataType::Time64(TimeUnit::Nanosecond), DataType::Time64(TimeUnit::Microsecond)) => {
+            micros(column, &plain, lossy)?
+        }
         _ => checked_cast(column, &plain, to, lossy)?,
     };
     if let DataType::Interval(IntervalUnit::MonthDayNano) = to {
@@ -59,8 +62,20 @@ pub(crate) fn convert(column: &str, array: &ArrayRef, to: &DataType, lossy: bool
             ));
         }
     }
-    to_duckdb(column, &out)?;
-    Ok(out)
+    to_duckdb(column, &out, lossy)
+}
+
+/// Times of day in microseconds.
+fn micros(column: &str, array: &ArrayRef, lossy: bool) -> Result<ArrayRef> {
+    let nanos = array.as_primitive::<Time64NanosecondType>();
+    if let Some(n) = nanos.iter().flatten().find(|n| n % 1000 != 0)
+        && !lossy
+    {
+        let shown = Time64NanosecondArray::from(vec![n]);
+        let shown = arrow::util::display::array_value_to_string(&shown, 0)?;
+        return Err(Error::inexact(column, shown, "has nanoseconds; DuckDB's TIME has microseconds"));
+    }
+    Ok(Arc::new(nanos.unary::<_, Time64MicrosecondType>(|n| n / 1000)))
 }
 
 fn checked_cast(column: &str, source: &ArrayRef, to: &DataType, lossy: bool) -> Result<ArrayRef> {
