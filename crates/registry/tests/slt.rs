@@ -1,5 +1,7 @@
 //! The queries of tests/slt on every engine: over tables that another connection holds, and natively in databases.
 
+#![allow(clippy::expect_used)] // Helpers of tests fail the test.
+
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use xdb_core::engine::federated_sql;
