@@ -9,7 +9,6 @@ use clap::Parser;
 use clap::error::ErrorKind as Usage;
 use serde_json::json;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -194,7 +193,8 @@ impl App {
 
     /// The connections, without a project where there is none.
     pub(crate) fn profiles(&self) -> Result<Profiles> {
-        let project = self.project_dir();
+        // Without a project the working folder may have a profiles.yml all the same.
+        let project = self.project_dir().or_else(|| std::env::current_dir().ok());
         let profiles = Profiles::find(self.global.profiles_dir.as_deref(), project.as_deref())?;
         self.hide_secrets(&profiles);
         Ok(profiles)
@@ -208,9 +208,7 @@ impl App {
         if let Some(d) = &self.global.project_dir {
             return Some(d.clone());
         }
-        let here = std::env::current_dir().ok()?;
-        let has = |d: &Path| ["xdb_project.yml", "dbt_project.yml"].iter().any(|f| d.join(f).is_file());
-        here.ancestors().find(|d| has(d)).map(Path::to_path_buf)
+        Project::find_root(&LoadOptions::default()).ok()
     }
 
     /// For `query` and the like: only profiles are needed, a project's compute settings count if there is one.

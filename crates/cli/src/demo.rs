@@ -50,7 +50,7 @@ pub(crate) const SCAFFOLD: &[(&str, &str)] = &[
     ),
     (
         "models/example.sql",
-        "-- Read tables of any connection with {{ source('crm', 'customers') }}, other models with {{ ref('example') }}.\n\
+        "-- Tables of any connection are read with source(), other models with ref(), as in dbt.\n\
          select 1 as id, 'hello' as greeting\n",
     ),
     (".gitignore", "target/\nlogs/\n*.duckdb\n*.duckdb.wal\n"),

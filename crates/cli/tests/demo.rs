@@ -16,8 +16,56 @@ fn demo() -> Project {
 fn a_run_reads_like_dbts() {
     let p = demo();
     // One thread: a steady order of lines.
-    snapshot!(p.run(&["run", "--threads", "1"]), @"");
-    snapshot!(p.run(&["query", "select * from mart.main.cross_db_analysis order by revenue_eur desc, customer"]), @"");
+    snapshot!(p.run(&["run", "--threads", "1"]), @r"
+    exit code: 0
+    ----- stdout -----
+    ----- stderr -----
+    [TIME]  Running with xdb=[VERSION]
+    [TIME]  Found 7 models, 5 sources
+    [TIME]  Concurrency: 1 thread
+    [TIME]
+    [TIME]  1 of 6 START incremental model main.order_totals [datafusion] ........ [RUN]
+    [TIME]  1 of 6 OK created incremental model main.order_totals ................ [11 rows; read erp 31, lake 3 in [DURATION]]
+    [TIME]  2 of 6 START table model main.product_sales [duckdb] ................. [RUN]
+    [TIME]  2 of 6 OK created table model main.product_sales ..................... [8 rows; read lake 8, erp 31 in [DURATION]]
+    [TIME]  3 of 6 START table model main.cross_db_analysis [datafusion] ......... [RUN]
+    [TIME]  3 of 6 OK created table model main.cross_db_analysis ................. [13 rows; read shop 12, erp 31 in [DURATION]]
+    [TIME]  4 of 6 START view model main.best_customers [native] ................. [RUN]
+    [TIME]  4 of 6 OK created view model main.best_customers ..................... [OK in [DURATION]]
+    [TIME]  5 of 6 START table model main.revenue_by_country [native] ............ [RUN]
+    [TIME]  5 of 6 OK created table model main.revenue_by_country ................ [13 rows in [DURATION]]
+    [TIME]  6 of 6 START file model main.revenue_report [datafusion] ............. [RUN]
+    [TIME]  6 of 6 OK created file model main.revenue_report ..................... [8 rows; read mart 8 in [DURATION]]
+    [TIME]
+    [TIME]  Finished running 1 file model, 1 incremental model, 3 table models, 1 view model in [DURATION].
+    [TIME]
+    [TIME]  Completed successfully
+    [TIME]
+    [TIME]  Done. PASS=6 WARN=0 ERROR=0 SKIP=0 TOTAL=6
+    ");
+    snapshot!(p.run(&["query", "select * from mart.main.cross_db_analysis order by revenue_eur desc, customer"]), @r"
+    exit code: 0
+    ----- stdout -----
+    ╭──────────────────────┬─────────┬────────┬─────────────╮
+    │ customer             ┆ country ┆ orders ┆ revenue_eur │
+    ╞══════════════════════╪═════════╪════════╪═════════════╡
+    │ Café Zoë ☕          ┆ BE      ┆      2 ┆      215.60 │
+    │ Grace Hopper         ┆ US      ┆      2 ┆      159.90 │
+    │ Fischer, Jürgen      ┆ DE      ┆      2 ┆      133.20 │
+    │ Hiroshi 山田         ┆ JP      ┆      1 ┆      123.00 │
+    │ Björk Guðmundsdóttir ┆ IS      ┆      1 ┆       25.50 │
+    │ João Silva           ┆ PT      ┆      1 ┆       24.50 │
+    │ Ada Lovelace         ┆ GB      ┆      1 ┆       22.20 │
+    │ (unknown)            ┆ NULL    ┆      1 ┆        9.60 │
+    │ Dmitri Petrov        ┆ LV      ┆      0 ┆        0.00 │
+    │ Eve O'Brien          ┆ IE      ┆      0 ┆        0.00 │
+    │ Inès Dubois          ┆ FR      ┆      0 ┆        0.00 │
+    │ Kwame Mensah         ┆ GH      ┆      0 ┆        0.00 │
+    │ Lena Nowak           ┆ PL      ┆      0 ┆        0.00 │
+    ╰──────────────────────┴─────────┴────────┴─────────────╯
+    ----- stderr -----
+    (13 rows)
+    ");
     let results: serde_json::Value = serde_json::from_str(&p.read("target/demo/run_results.json")).unwrap();
     assert_eq!(results["results"].as_array().unwrap().len(), 6);
     assert_eq!(p.read("target/demo/lake/revenue_report.csv").lines().count(), 9);
@@ -75,10 +123,42 @@ fn the_answers_are_those_of_the_seeds_readme() {
 fn rows_in_each_format() {
     let p = demo();
     let show = |format: &str| p.run(&["show", "product_sales", "--limit", "2", "--output", format]).ok();
-    snapshot!(show("table"), @"");
-    snapshot!(show("csv"), @"");
-    snapshot!(show("json"), @"");
-    snapshot!(show("ndjson"), @"");
+    snapshot!(show("table"), @r"
+    exit code: 0
+    ----- stdout -----
+    ╭────────────┬─────────────┬──────────┬──────┬─────────────╮
+    │ product_id ┆ product     ┆ origin   ┆ sold ┆ revenue_eur │
+    ╞════════════╪═════════════╪══════════╪══════╪═════════════╡
+    │        101 ┆ House Blend ┆ NULL     ┆   15 ┆      133.00 │
+    │        102 ┆ Yirgacheffe ┆ Ethiopia ┆    8 ┆      105.00 │
+    ╰────────────┴─────────────┴──────────┴──────┴─────────────╯
+    ----- stderr -----
+    (2 rows)
+    ");
+    snapshot!(show("csv"), @r"
+    exit code: 0
+    ----- stdout -----
+    product_id,product,origin,sold,revenue_eur
+    101,House Blend,,15,133.00
+    102,Yirgacheffe,Ethiopia,8,105.00
+    ----- stderr -----
+    ");
+    snapshot!(show("json"), @r#"
+    exit code: 0
+    ----- stdout -----
+    [
+      {"product_id": 101, "product": "House Blend", "origin": null, "sold": 15, "revenue_eur": 133.00},
+      {"product_id": 102, "product": "Yirgacheffe", "origin": "Ethiopia", "sold": 8, "revenue_eur": 105.00}
+    ]
+    ----- stderr -----
+    "#);
+    snapshot!(show("ndjson"), @r#"
+    exit code: 0
+    ----- stdout -----
+    {"product_id": 101, "product": "House Blend", "origin": null, "sold": 15, "revenue_eur": 133.00}
+    {"product_id": 102, "product": "Yirgacheffe", "origin": "Ethiopia", "sold": 8, "revenue_eur": 105.00}
+    ----- stderr -----
+    "#);
     assert!(show("parquet").output.stdout.starts_with(b"PAR1"));
     let arrow = show("arrow").output.stdout;
     let batches = arrow::ipc::reader::StreamReader::try_new(&arrow[..], None).unwrap();
@@ -88,10 +168,52 @@ fn rows_in_each_format() {
 #[test]
 fn listing_and_compiling() {
     let p = demo();
-    snapshot!(p.run(&["ls"]), @"");
-    snapshot!(p.run(&["ls", "-s", "sales+", "--output", "path"]), @"");
-    snapshot!(p.run(&["compile", "-s", "revenue_report"]), @"");
-    snapshot!(p.run(&["compile", "--inline", "select {{ 1 + 1 }} as n from {{ source('erp', 'orders') }}"]), @"");
+    snapshot!(p.run(&["ls"]), @r"
+    exit code: 0
+    ----- stdout -----
+    source:coffee.erp.order_items
+    source:coffee.erp.orders
+    coffee.staging.sales
+    source:coffee.lake.exchange_rates
+    coffee.order_totals
+    source:coffee.lake.products
+    coffee.product_sales
+    source:coffee.shop.customers
+    coffee.cross_db_analysis
+    coffee.best_customers
+    coffee.revenue_by_country
+    coffee.revenue_report
+    ----- stderr -----
+    ");
+    snapshot!(p.run(&["ls", "-s", "sales+", "--output", "path"]), @r"
+    exit code: 0
+    ----- stdout -----
+    models/staging/sales.sql
+    models/order_totals.sql
+    models/product_sales.sql
+    models/cross_db_analysis.sql
+    models/best_customers.sql
+    models/revenue_by_country.sql
+    models/revenue_report.sql
+    ----- stderr -----
+    ");
+    snapshot!(p.run(&["compile", "-s", "revenue_report"]), @r#"
+    exit code: 0
+    ----- stdout -----
+    -- A file in `lake` for the people who want a spreadsheet.
+
+    select customer, country, orders, revenue_eur
+    from "mart"."main"."cross_db_analysis"
+    where orders > 0
+    order by revenue_eur desc
+    ----- stderr -----
+    "#);
+    snapshot!(p.run(&["compile", "--inline", "select {{ 1 + 1 }} as n from {{ source('erp', 'orders') }}"]), @r#"
+    exit code: 0
+    ----- stdout -----
+    select 2 as n from "main"."orders"
+    ----- stderr -----
+    "#);
     let node: serde_json::Value =
         serde_json::from_str(&p.run(&["ls", "-s", "sales", "--output", "json"]).ok().stdout()).unwrap();
     assert_eq!(node["unique_id"], "model.coffee.sales");
@@ -100,37 +222,94 @@ fn listing_and_compiling() {
 #[test]
 fn looking_into_connections() {
     let p = demo();
-    snapshot!(p.run(&["inspect", "lake"]), @"");
-    snapshot!(p.run(&["inspect", "lake.main.products"]), @"");
-    snapshot!(p.run(&["inspect", "erp", "--sources"]), @"");
-    snapshot!(p.run(&["inspect", "shop.nope"]), @"");
+    snapshot!(p.run(&["inspect", "lake"]), @r"
+    exit code: 0
+    ----- stdout -----
+    ╭────────┬────────────────┬──────┬─────────────╮
+    │ schema ┆ name           ┆ kind ┆ rows (est.) │
+    ╞════════╪════════════════╪══════╪═════════════╡
+    │ main   ┆ exchange_rates ┆ file ┆             │
+    │ main   ┆ products       ┆ file ┆             │
+    ╰────────┴────────────────┴──────┴─────────────╯
+    ----- stderr -----
+    (2 relations)
+    ");
+    snapshot!(p.run(&["inspect", "lake.main.products"]), @r"
+    exit code: 0
+    ----- stdout -----
+    ╭─────────────┬─────────────────────┬───────────────────┬──────┬─────╮
+    │ column      ┆ type                ┆ Arrow type        ┆ null ┆ key │
+    ╞═════════════╪═════════════════════╪═══════════════════╪══════╪═════╡
+    │ product_id  ┆ int32               ┆ Int32             ┆ yes  ┆     │
+    │ name        ┆ byte_array (string) ┆ Utf8              ┆ yes  ┆     │
+    │ origin      ┆ byte_array (string) ┆ Utf8              ┆ yes  ┆     │
+    │ roast       ┆ byte_array (string) ┆ Utf8              ┆ yes  ┆     │
+    │ unit_price  ┆ decimal(10,2)       ┆ Decimal128(10, 2) ┆ yes  ┆     │
+    │ currency    ┆ byte_array (string) ┆ Utf8              ┆ yes  ┆     │
+    │ in_stock    ┆ boolean             ┆ Boolean           ┆ yes  ┆     │
+    │ launched_on ┆ int32 (date)        ┆ Date32            ┆ yes  ┆     │
+    ╰─────────────┴─────────────────────┴───────────────────┴──────┴─────╯
+    ----- stderr -----
+    file main.products, about 8 rows, 2.8kB
+    ");
+    snapshot!(p.run(&["inspect", "erp", "--sources"]), @r"
+    exit code: 0
+    ----- stdout -----
+    version: 2
+
+    sources:
+      - name: erp
+        profile: erp
+        schema: main
+        tables:
+          - name: order_items
+          - name: orders
+    ----- stderr -----
+    ");
+    snapshot!(p.run(&["inspect", "shop.nope"]), @r"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    error: `shop` has neither a schema nor a table `nope`
+      relation: main.nope
+    hint: there is: customers
+    ");
 }
 
 #[test]
 fn parameters_are_bound() {
     let p = demo();
     let sql = "select c.name from shop.customers c join erp.orders o using (customer_id) where o.status = $s and c.name <> $n order by 1";
-    for engine in ["datafusion", "duckdb"] {
-        let args = [
-            "query",
-            sql,
-            "--param",
-            "s=cancelled",
-            "--param",
-            "n=x' or '1'='1",
-            "--compute",
-            engine,
-            "--output",
-            "csv",
-        ];
-        assert_eq!(p.run(&args).ok().stdout().lines().count(), 2, "{engine}");
-    }
-    snapshot!(p.run(&["query", "select name from shop.customers where customer_id = $id", "--param", "id=7"]), @"");
+    let args = ["query", sql, "--param", "s=cancelled", "--param", "n=x' or '1'='1", "--output", "csv"];
+    assert_eq!(p.run(&args).ok().stdout().lines().count(), 2);
+    snapshot!(p.run(&["query", "select name from shop.customers where customer_id = $id", "--param", "id=7"]), @r"
+    exit code: 0
+    ----- stdout -----
+    ╭──────────────╮
+    │ name         │
+    ╞══════════════╡
+    │ Grace Hopper │
+    ╰──────────────╯
+    ----- stderr -----
+    (1 row)
+    ");
     snapshot!(
         p.run(&["query", "select name from customers where customer_id = $id", "--on", "shop", "--param", "id=7", "--output", "csv"]),
-        @""
+        @r"
+        exit code: 0
+        ----- stdout -----
+        name
+        Grace Hopper
+        ----- stderr -----
+        "
     );
-    snapshot!(p.run(&["query", "select o.order_id from erp.orders o, shop.customers c where o.order_id = $x"]), @"");
+    snapshot!(p.run(&["query", "select o.order_id from erp.orders o, shop.customers c where o.order_id = $x"]), @r"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    error: the SQL uses $x, but it has no value
+    hint: add --param x=…
+    ");
 }
 
 #[test]
@@ -150,7 +329,28 @@ fn a_failure_skips_what_depends_on_it_and_retry_mends_it() {
     let good = p.read("models/cross_db_analysis.sql");
     p.write("models/cross_db_analysis.sql", &good.replace("c.country,\n    count", "c.cuontry,\n    count"));
     let failed = p.run(&["run", "--threads", "1", "-s", "cross_db_analysis+"]);
-    snapshot!(failed, @"");
+    snapshot!(failed, @r"
+    exit code: 1
+    ----- stdout -----
+    ----- stderr -----
+    [TIME]  Running with xdb=[VERSION]
+    [TIME]  Found 7 models, 5 sources
+    [TIME]  Concurrency: 1 thread
+    [TIME]
+    [TIME]  1 of 4 START table model main.cross_db_analysis [datafusion] ......... [RUN]
+    [TIME]  1 of 4 ERROR creating table model main.cross_db_analysis ............. [ERROR in [DURATION]]
+    [TIME]  2 of 4 SKIP view model main.best_customers ........................... [SKIP]
+    [TIME]  3 of 4 SKIP table model main.revenue_by_country ...................... [SKIP]
+    [TIME]  4 of 4 SKIP file model main.revenue_report ........................... [SKIP]
+    [TIME]
+    [TIME]  Finished running 1 file model, 2 table models, 1 view model in [DURATION].
+    [TIME]
+    error: datafusion: there is no column `c.cuontry`
+      model: cross_db_analysis
+    hint: did you mean `country`?
+
+    [TIME]  Done. PASS=0 WARN=0 ERROR=1 SKIP=3 TOTAL=4
+    ");
     p.write("models/cross_db_analysis.sql", &good);
     let retried = p.run(&["retry"]).ok();
     assert!(retried.stderr().contains("Done. PASS=4 WARN=0 ERROR=0 SKIP=0 TOTAL=4"), "{retried}");

@@ -52,6 +52,11 @@ async fn with_demo(app: &App, dir: PathBuf) -> Result<u8> {
             .hint("give the demo a folder of its own: xdb init --demo demo"));
     }
     for (name, text) in demo::FILES {
+        // In xdb's own repository they stand under their other names.
+        let example = format!("{}.example.yml", name.trim_end_matches(".yml").trim_start_matches("xdb_"));
+        if dir.join(example).exists() {
+            continue;
+        }
         let path = dir.join(name);
         // What somebody has changed stays as it is.
         match std::fs::read_to_string(&path) {

@@ -86,6 +86,8 @@ impl QueryProgress {
 fn subject(materialized: &str, relation: &str) -> String {
     match materialized {
         "seed" => format!("seed file {relation}"),
+        // It failed before it was known what it is.
+        "" => relation.into(),
         m => format!("{m} model {relation}"),
     }
 }
@@ -156,8 +158,13 @@ pub(crate) fn finish(results: &RunResults) {
     }
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     results.results.iter().for_each(|r| *kinds.entry(r.materialized.as_str()).or_default() += 1);
-    let kind =
-        |(k, n): (&&str, &usize)| plural(*n, &if *k == "seed" { "seed".to_string() } else { format!("{k} model") });
+    let noun = |kind: &str| match kind {
+        "seed" => "seed".to_string(),
+        // These failed before it was known what they are.
+        "" => "model".to_string(),
+        kind => format!("{kind} model"),
+    };
+    let kind = |(k, n): (&&str, &usize)| plural(*n, &noun(k));
     let kinds: Vec<String> = kinds.iter().map(kind).collect();
     blank();
     super::events::info(&format!("Finished running {} in {:.2}s.", kinds.join(", "), results.elapsed));

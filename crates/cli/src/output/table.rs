@@ -71,6 +71,13 @@ impl TableWriter {
     }
 
     fn chunk(&mut self, last: bool) -> String {
+        if self.names.is_empty() {
+            return String::new(); // A statement without rows.
+        }
+        if let Some(widths) = self.widths.as_ref().filter(|_| self.rows.is_empty()) {
+            let border: Vec<String> = widths.iter().map(|w| "─".repeat(usize::from(*w))).collect();
+            return if last { format!("╰{}╯\n", border.join("┴")) } else { String::new() };
+        }
         let mut t = Table::new();
         t.load_preset(UTF8_FULL_CONDENSED).apply_modifier(UTF8_ROUND_CORNERS);
         if console::settings().color {
@@ -148,7 +155,8 @@ fn printable(text: &str, cut: bool) -> String {
 
 /// Of stdout, where that is a terminal.
 pub(crate) fn terminal_width() -> Option<u16> {
-    std::io::stdout().is_terminal().then(|| Table::new().width()).flatten()
+    // A terminal that says 0 columns does not know.
+    std::io::stdout().is_terminal().then(|| Table::new().width()).flatten().filter(|w| *w >= 20)
 }
 
 /// A table of plain texts (listings). Columns in `right` are aligned so.
