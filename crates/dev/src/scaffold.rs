@@ -23,20 +23,13 @@ pub(crate) fn connector(root: &Path, name: &str) -> Result<()> {
     fs::write(folder.join("src/types.rs"), fill(TYPES))?;
     fs::write(folder.join("tests/conformance.rs"), fill(CONFORMANCE))?;
 
-    insert(
-        &root.join("Cargo.toml"),
-        "xdb-engine-datafusion = {",
-        &fill("xdb-connector-NAME = { path = \"crates/connectors/NAME\" }\n"),
-    )?;
     let manifest = root.join("crates/registry/Cargo.toml");
-    insert(
-        &manifest,
-        "xdb-engine-datafusion =",
-        &fill("xdb-connector-NAME = { workspace = true, optional = true }\n"),
-    )?;
+    // By path, so that the workspace's own manifest need not know it.
+    let dependency = "xdb-connector-NAME = { path = \"../connectors/NAME\", optional = true }\n";
+    insert(&manifest, "xdb-engine-datafusion =", &fill(dependency))?;
     insert(&manifest, "engine-datafusion = [", &fill("NAME = [\"dep:xdb-connector-NAME\"]\n"))?;
     let text = fs::read_to_string(&manifest)?;
-    fs::write(&manifest, text.replacen("default = [", &fill("default = [\"NAME\", "), 1))?;
+    fs::write(&manifest, text.replacen("\"engine-datafusion\",", &fill("\"NAME\", \"engine-datafusion\","), 1))?;
     insert(
         &root.join("crates/registry/src/lib.rs"),
         "    ];\n    let engines",
@@ -184,18 +177,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-        for file in ["Cargo.toml", "crates/registry/Cargo.toml", "crates/registry/src/lib.rs"] {
+        for file in ["crates/registry/Cargo.toml", "crates/registry/src/lib.rs"] {
             fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
             fs::copy(here.join(file), root.join(file)).unwrap();
         }
         connector(root, "newdb").unwrap();
         let read = |f: &str| fs::read_to_string(root.join(f)).unwrap();
-        assert!(read("Cargo.toml").contains("\nxdb-connector-newdb = { path = \"crates/connectors/newdb\" }\n"));
         let manifest = read("crates/registry/Cargo.toml");
-        assert!(
-            manifest.contains("\nnewdb = [\"dep:xdb-connector-newdb\"]\n")
-                && manifest.contains("default = [\"newdb\", ")
-        );
+        for line in [
+            "\nxdb-connector-newdb = { path = \"../connectors/newdb\", optional = true }\n",
+            "\nnewdb = [\"dep:xdb-connector-newdb\"]\n",
+            ", \"newdb\", \"engine-datafusion\",",
+        ] {
+            assert!(manifest.contains(line), "{line}\n{manifest}");
+        }
         toml::from_str::<toml::Table>(&manifest).unwrap();
         assert!(read("crates/registry/src/lib.rs").contains("&xdb_connector_newdb::DEF,"));
         assert!(read("crates/connectors/newdb/src/lib.rs").starts_with("//! newdb"));
