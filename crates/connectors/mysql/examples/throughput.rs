@@ -49,7 +49,12 @@ async fn main() {
         kept.extend(b);
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("read {} rows, {} MB in {} splits: {seconds:.2} s", ctx.stats.rows(), ctx.stats.bytes() >> 20, plan.splits.len());
+    println!(
+        "read {} rows, {} MB in {} splits: {seconds:.2} s",
+        ctx.stats.rows(),
+        ctx.stats.bytes() >> 20,
+        plan.splits.len()
+    );
     if copy {
         let options = LoadOptions { parallelism, ..LoadOptions::default() };
         let start = Instant::now();
@@ -58,6 +63,11 @@ async fn main() {
             s.write(b).await.unwrap();
         }
         let report = s.commit().await.unwrap();
-        println!("loaded {} rows, {} MB: {:.2} s", report.rows, options.stats.bytes() >> 20, start.elapsed().as_secs_f64());
+        println!(
+            "loaded {} rows, {} MB: {:.2} s",
+            report.rows,
+            options.stats.bytes() >> 20,
+            start.elapsed().as_secs_f64()
+        );
     }
 }

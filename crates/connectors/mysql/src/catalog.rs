@@ -45,7 +45,10 @@ fn read_only(server: bool, grants: &[String]) -> Option<bool> {
         // SUPER (and what MariaDB and MySQL 8 made of it) may write all the same.
         let above = grants.iter().any(|g| {
             let g = g.to_uppercase();
-            g.contains("SUPER") || g.contains("READ_ONLY ADMIN") || g.contains("READ ONLY ADMIN") || g.contains("ALL PRIVILEGES ON *.*")
+            g.contains("SUPER")
+                || g.contains("READ_ONLY ADMIN")
+                || g.contains("READ ONLY ADMIN")
+                || g.contains("ALL PRIVILEGES ON *.*")
         });
         return Some(!above);
     }
@@ -107,8 +110,11 @@ pub(crate) fn storage_engine(s: &mut Session, rel: &Relation) -> Result<String> 
     Ok(rows.into_iter().next().and_then(|r| r.into_iter().next().flatten()).unwrap_or_default())
 }
 
+/// A relation under the server's own spelling, its kind, and its row and byte estimates as texts.
+pub(crate) type Found = (Relation, RelationKind, Vec<Option<String>>);
+
 /// What is called `rel`, with the spelling the server has; `None` where nothing is.
-pub(crate) fn find(s: &mut Session, rel: &Relation) -> Result<Option<(Relation, RelationKind, Vec<Option<String>>)>> {
+pub(crate) fn find(s: &mut Session, rel: &Relation) -> Result<Option<Found>> {
     let schema = rel.schema.as_deref().unwrap_or_default();
     let sql = format!(
         "SELECT table_schema, table_name, table_type, table_rows, data_length FROM information_schema.tables \
@@ -217,9 +223,7 @@ fn json_columns(s: &mut Session, schema: &str, name: &str) -> Result<Vec<String>
     );
     // Without this table (before 10.3) they are texts, which is true as well.
     let rows = s.texts(&sql).or_else(|e| if crate::errors::server_code(&e).is_some() { Ok(vec![]) } else { Err(e) })?;
-    let column = |clause: String| {
-        Some(clause.strip_prefix("json_valid(`")?.strip_suffix("`)")?.replace("``", "`"))
-    };
+    let column = |clause: String| Some(clause.strip_prefix("json_valid(`")?.strip_suffix("`)")?.replace("``", "`"));
     Ok(rows.into_iter().filter_map(|r| column(r.into_iter().next().flatten()?)).collect())
 }
 
@@ -235,7 +239,8 @@ fn missing(s: &mut Session, rel: &Relation) -> Error {
     } else if !databases.iter().any(|d| d.eq_ignore_ascii_case(schema)) {
         suggest(schema, databases.iter().map(String::as_str)).map(|h| format!("there is no database `{schema}`; {h}"))
     } else {
-        let sql = format!("SELECT table_name FROM information_schema.tables WHERE table_schema = {}", quote_text(schema));
+        let sql =
+            format!("SELECT table_name FROM information_schema.tables WHERE table_schema = {}", quote_text(schema));
         let tables = names(s, sql);
         suggest(&rel.name, tables.iter().map(String::as_str).filter(|t| !t.starts_with(STAGING_PREFIX)))
     };

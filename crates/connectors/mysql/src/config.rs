@@ -34,13 +34,21 @@ pub(crate) static PARAMS: &[ParamSpec] = &[
     )
     .aliases(&["sslmode"])
     .default("preferred"),
-    ParamSpec::new("ssl_ca", ParamKind::Path, "PEM file of the certificate authorities to trust; default: the system's."),
+    ParamSpec::new(
+        "ssl_ca",
+        ParamKind::Path,
+        "PEM file of the certificate authorities to trust; default: the system's.",
+    ),
     ParamSpec::new("ssl_cert", ParamKind::Path, "PEM file of the client's own certificate."),
     ParamSpec::new("ssl_key", ParamKind::Path, "PEM file of the client certificate's key."),
     common::CONNECT_TIMEOUT,
     common::QUERY_TIMEOUT,
-    ParamSpec::new("lock_timeout", ParamKind::Duration, "How long to wait for a table or row that another session holds.")
-        .default("10s"),
+    ParamSpec::new(
+        "lock_timeout",
+        ParamKind::Duration,
+        "How long to wait for a table or row that another session holds.",
+    )
+    .default("10s"),
     common::POOL_SIZE,
     common::TYPES,
     ParamSpec::new("tinyint1_is_bool", ParamKind::Bool, "Read TINYINT(1) as a boolean instead of a small integer.")
@@ -139,7 +147,9 @@ mod tests {
     }
     #[test]
     fn dbt_and_xdb_spellings() {
-        let c = config(serde_json::json!({"server": "h", "username": "u", "pass": "hunter2", "schema": "s", "threads": 4})).unwrap();
+        let c =
+            config(serde_json::json!({"server": "h", "username": "u", "pass": "hunter2", "schema": "s", "threads": 4}))
+                .unwrap();
         assert_eq!(c.address(), "h:3306/s");
         assert!(!format!("{c:?}").contains("hunter2"));
         let c = config(serde_json::json!({"user": "u", "unix_socket": "/x.sock"})).unwrap();

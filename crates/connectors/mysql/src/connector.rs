@@ -5,9 +5,9 @@ use crate::config::Config;
 use crate::dialect::MYSQL;
 use crate::pool::{Pool, blocking};
 use crate::read::plan::{self, FromSnapshot, Payload, Select};
+use crate::read::pushdown;
 use crate::read::snapshot::Snapshots;
 use crate::read::stream::{self, FromPool, Query};
-use crate::read::pushdown;
 use async_trait::async_trait;
 use std::sync::Arc;
 use xdb_core::{

@@ -18,7 +18,9 @@ pub(crate) fn server_error(code: u16, state: &str, message: &str) -> Error {
         1148 | 3948 | 3950 | 4166 => {
             (K::Permission, false, Some("set `local_infile: off`, or turn on local_infile in the server"))
         }
-        1044 | 1142 | 1143 | 1227 | 1370 | 1410 | 1095 => (K::Permission, false, Some("ask for the right that is missing (GRANT)")),
+        1044 | 1142 | 1143 | 1227 | 1370 | 1410 | 1095 => {
+            (K::Permission, false, Some("ask for the right that is missing (GRANT)"))
+        }
         1146 | 1049 | 1051 | 1054 | 1109 | 4092 => (K::NotFound, false, None),
         1205 | 3572 => (
             K::Conflict,

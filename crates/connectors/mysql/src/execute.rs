@@ -8,8 +8,8 @@ use crate::read::stream::{self, FromPool, Query};
 use crate::write::{swap, target};
 use async_trait::async_trait;
 use xdb_core::{
-    ArrowStream, Connector, Error, Execute, Literal, LoadOptions, LoadReport, ReadContext, Relation, RelationKind, Result,
-    WriteMode,
+    ArrowStream, Connector, Error, Execute, Literal, LoadOptions, LoadReport, ReadContext, Relation, RelationKind,
+    Result, WriteMode,
 };
 
 #[async_trait]
@@ -34,10 +34,7 @@ impl Execute for MySql {
     async fn create_table_as(&self, target: &Relation, select: &str, options: &LoadOptions) -> Result<LoadReport> {
         let relation = self.resolve(target);
         let (select, options, shown) = (select.to_string(), options.clone(), relation.to_string());
-        self.pool
-            .with(false, move |s| table_as(s, &relation, &select, &options))
-            .await
-            .map_err(|e| e.relation(shown))
+        self.pool.with(false, move |s| table_as(s, &relation, &select, &options)).await.map_err(|e| e.relation(shown))
     }
 
     async fn create_view_as(&self, target: &Relation, select: &str) -> Result<()> {
@@ -85,7 +82,8 @@ fn table_as(s: &mut Session, relation: &Relation, select: &str, options: &LoadOp
 
 /// CREATE OR REPLACE VIEW is one step where there is a view or nothing; a table makes way as in a load.
 fn view_as(s: &mut Session, relation: &Relation, select: &str) -> Result<()> {
-    let database = relation.schema.as_deref().ok_or_else(|| Error::config(format!("no database to make {relation} in")))?;
+    let database =
+        relation.schema.as_deref().ok_or_else(|| Error::config(format!("no database to make {relation} in")))?;
     target::ensure_database(s, database)?;
     let existing = crate::catalog::find(s, relation)?.map(|f| f.1);
     let create = |name: &Relation| format!("CREATE OR REPLACE VIEW {} AS {select}", MYSQL.relation(name));

@@ -135,9 +135,9 @@ impl Pool {
                 ))
             }
             (_, Some(1049)) => format!("check `database` under `{name}` in profiles.yml"),
-            (ErrorKind::Connect | ErrorKind::Timeout, None) if e.hint_text().is_none() => format!(
-                "check `host` and `port` under `{name}` in profiles.yml, then run `xdb profiles test {name}`"
-            ),
+            (ErrorKind::Connect | ErrorKind::Timeout, None) if e.hint_text().is_none() => {
+                format!("check `host` and `port` under `{name}` in profiles.yml, then run `xdb profiles test {name}`")
+            }
             _ => e.hint_text().unwrap_or_default().to_string(),
         };
         let out = out.cause(said);
@@ -179,10 +179,29 @@ impl Pool {
 /// names are written or read, and never silent about values that don't fit.
 fn session_modes(server: &str) -> String {
     const OUT: &[&str] = &[
-        "ANSI", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "PAD_CHAR_TO_FULL_LENGTH", "ORACLE", "MSSQL",
-        "DB2", "MAXDB", "POSTGRESQL", "EMPTY_STRING_IS_NULL", "SIMULTANEOUS_ASSIGNMENT", "TRADITIONAL", "IGNORE_SPACE",
-        "REAL_AS_FLOAT", "NO_FIELD_OPTIONS", "NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "MYSQL323", "MYSQL40",
-        "NO_AUTO_VALUE_ON_ZERO", "TIME_ROUND_FRACTIONAL", "TIME_TRUNCATE_FRACTIONAL",
+        "ANSI",
+        "ANSI_QUOTES",
+        "NO_BACKSLASH_ESCAPES",
+        "PIPES_AS_CONCAT",
+        "PAD_CHAR_TO_FULL_LENGTH",
+        "ORACLE",
+        "MSSQL",
+        "DB2",
+        "MAXDB",
+        "POSTGRESQL",
+        "EMPTY_STRING_IS_NULL",
+        "SIMULTANEOUS_ASSIGNMENT",
+        "TRADITIONAL",
+        "IGNORE_SPACE",
+        "REAL_AS_FLOAT",
+        "NO_FIELD_OPTIONS",
+        "NO_KEY_OPTIONS",
+        "NO_TABLE_OPTIONS",
+        "MYSQL323",
+        "MYSQL40",
+        "NO_AUTO_VALUE_ON_ZERO",
+        "TIME_ROUND_FRACTIONAL",
+        "TIME_TRUNCATE_FRACTIONAL",
     ];
     let mut modes: Vec<&str> = server
         .split(',')

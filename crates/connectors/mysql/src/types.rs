@@ -35,7 +35,12 @@ pub(crate) static SOURCE_TYPES: &[SourceType] = &[
     row("json", "Utf8 (json)", Fidelity::Exact, "as the server prints it"),
     row("binary, varbinary, blob", "Binary", Fidelity::Exact, "binary(n) with its zero bytes"),
     row("date", "Date32", Fidelity::Lossy, "zero and impossible dates: an error, NULL under `types: lossy`"),
-    row("datetime(6)", "Timestamp(us)", Fidelity::Lossy, "zero and impossible dates: an error, NULL under `types: lossy`"),
+    row(
+        "datetime(6)",
+        "Timestamp(us)",
+        Fidelity::Lossy,
+        "zero and impossible dates: an error, NULL under `types: lossy`",
+    ),
     row("timestamp(6)", "Timestamp(us, UTC)", Fidelity::Lossy, "zero dates: an error, NULL under `types: lossy`"),
     row("time(6)", "Time64(us)", Fidelity::Lossy, "below 0 or from 24 hours: an error, NULL under `types: lossy`"),
     row("uuid (MariaDB)", "Utf8 (uuid)", Fidelity::Exact, ""),
@@ -170,8 +175,21 @@ pub(crate) fn field(name: &str, t: DataType, nullable: bool, source: &str) -> Fi
     Field::new(name, t, nullable).with_metadata([(SOURCE_TYPE_KEY.to_string(), source.to_string())].into())
 }
 
-/// Texts compare by bytes, so that what was written can be found again.
+/// Texts compare by bytes, so that what was written can be found again. This collation still ignores trailing spaces; the
+/// load takes the server's own that doesn't, where it has one ([`without_padding`]).
 const TEXT: &str = "longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin";
+
+/// The column type `sql` with the collation of this server that neither folds nor pads: MariaDB's from 10.2, MySQL's from
+/// 8.0.17.
+pub(crate) fn without_padding(sql: &str, mariadb: bool, version: &str) -> String {
+    let mut parts = version.split(['.', '-']).map(|p| p.parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    match mariadb {
+        true if version >= (10, 2, 0) => sql.replace("COLLATE utf8mb4_bin", "COLLATE utf8mb4_nopad_bin"),
+        false if version >= (8, 0, 17) => sql.replace("COLLATE utf8mb4_bin", "COLLATE utf8mb4_0900_bin"),
+        _ => sql.to_string(),
+    }
+}
 
 /// `ConnectorDef::target_type`.
 pub(crate) fn target_type(f: &Field) -> Result<TargetType> {
@@ -194,18 +212,17 @@ pub(crate) fn target_type(f: &Field) -> Result<TargetType> {
             // A negative scale is digits before the point.
             let digits = i16::from(*p) - i16::from((*s).min(0));
             if digits > i16::from(MAX_PRECISION) || *s > MAX_SCALE {
-                return no(": DECIMAL has 65 digits, 30 of them behind the point").map_err(|e: Error| {
-                    e.hint("cast the column to a smaller decimal, or to text")
-                });
+                return no(": DECIMAL has 65 digits, 30 of them behind the point")
+                    .map_err(|e: Error| e.hint("cast the column to a smaller decimal, or to text"));
             }
             let digits = digits.max(i16::from(*s)).max(1);
-            TargetType::exact(format!("decimal({digits},{})", (*s).max(0)))
+            let sql = format!("decimal({digits},{})", (*s).max(0));
+            if *s < 0 { TargetType::widened(sql, "with a scale of 0") } else { TargetType::exact(sql) }
         }
         D::Utf8 | D::LargeUtf8 | D::Utf8View => match LogicalType::of(f) {
-            Some(LogicalType::Uuid) => TargetType::widened(
-                "char(36) CHARACTER SET ascii COLLATE ascii_bin",
-                "text; MySQL has no uuid type",
-            ),
+            Some(LogicalType::Uuid) => {
+                TargetType::widened("char(36) CHARACTER SET ascii COLLATE ascii_bin", "text; MySQL has no uuid type")
+            }
             Some(LogicalType::Json) => TargetType::widened(TEXT, "text: MySQL's json would rewrite the document"),
             None => TargetType::exact(TEXT),
         },
@@ -214,7 +231,10 @@ pub(crate) fn target_type(f: &Field) -> Result<TargetType> {
         D::Date32 => TargetType { note: "years 1 to 9999", ..TargetType::exact("date") },
         D::Date64 => TargetType::widened("datetime(6)", "years 1 to 9999"),
         D::Timestamp(TimeUnit::Nanosecond, _) => TargetType::lossy("datetime(6)", "microseconds; in UTC"),
-        D::Timestamp(_, None) => TargetType { note: "years 1 to 9999", ..TargetType::exact("datetime(6)") },
+        D::Timestamp(TimeUnit::Microsecond, None) => {
+            TargetType { note: "years 1 to 9999", ..TargetType::exact("datetime(6)") }
+        }
+        D::Timestamp(_, None) => TargetType::widened("datetime(6)", "microseconds; years 1 to 9999"),
         D::Timestamp(_, Some(_)) => {
             TargetType::widened("datetime(6)", "in UTC, without the zone: MySQL's timestamp ends in 2038")
         }
@@ -226,7 +246,12 @@ pub(crate) fn target_type(f: &Field) -> Result<TargetType> {
         D::Interval(IntervalUnit::YearMonth | IntervalUnit::DayTime | IntervalUnit::MonthDayNano) => {
             TargetType::lossy(TEXT, "text, only under `types: lossy`")
         }
-        D::List(_) | D::LargeList(_) | D::FixedSizeList(..) | D::ListView(_) | D::LargeListView(_) | D::Struct(_)
+        D::List(_)
+        | D::LargeList(_)
+        | D::FixedSizeList(..)
+        | D::ListView(_)
+        | D::LargeListView(_)
+        | D::Struct(_)
         | D::Map(..) => TargetType::widened(TEXT, "a JSON document"),
         D::Dictionary(_, v) => target_type(&Field::new(f.name(), v.as_ref().clone(), f.is_nullable()))?,
         D::RunEndEncoded(_, v) => target_type(&Field::new(f.name(), v.data_type().clone(), f.is_nullable()))?,
@@ -252,6 +277,14 @@ mod tests {
         let d = SourceColumn { precision: Some(65), scale: Some(30), ..source("decimal", "decimal(65,30)") };
         assert_eq!(t(&d, false), DataType::Decimal256(65, 30));
         assert!(column_type(&source("xyz", "xyz"), false).is_err());
+    }
+    #[test]
+    fn collations_that_do_not_pad() {
+        let c = |mariadb, v| without_padding(TEXT, mariadb, v).rsplit(' ').next().unwrap().to_string();
+        assert_eq!(c(true, "10.11.19-MariaDB"), "utf8mb4_nopad_bin");
+        assert_eq!(c(false, "9.7.0"), "utf8mb4_0900_bin");
+        assert_eq!(c(false, "8.0.16"), "utf8mb4_bin");
+        assert_eq!(c(false, "garbage"), "utf8mb4_bin");
     }
     #[test]
     fn decimals_that_fit_and_that_do_not() {

@@ -37,7 +37,8 @@ impl Bytes {
     }
     /// The parts, with room for as many again.
     fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
-        let next = Self { offsets: Vec::with_capacity(self.offsets.len()), values: Vec::with_capacity(self.values.len()) };
+        let next =
+            Self { offsets: Vec::with_capacity(self.offsets.len()), values: Vec::with_capacity(self.values.len()) };
         let full = std::mem::replace(self, next);
         self.offsets.push(0);
         (OffsetBuffer::new(ScalarBuffer::from(full.offsets)), Buffer::from_vec(full.values))
@@ -209,7 +210,9 @@ fn data_for(field: &Field, def: &ColumnDef, capacity: usize) -> Result<Data> {
         (D::List(_), C::MYSQL_TYPE_VECTOR) => Some(Data::Vector(vec![0], Vec::new())),
         _ => None,
     };
-    data.ok_or_else(|| changed(format_args!("column `{}` is {kind:?} on the wire, not {}", def.name, field.data_type())))
+    data.ok_or_else(|| {
+        changed(format_args!("column `{}` is {kind:?} on the wire, not {}", def.name, field.data_type()))
+    })
 }
 
 impl Column {
@@ -402,7 +405,11 @@ impl Column {
     }
 
     fn finish(&mut self, rows: usize) -> Result<ArrayRef> {
-        fn take<P: ArrowPrimitiveType>(v: &mut Vec<P::Native>, n: Option<NullBuffer>, t: &DataType) -> Result<ArrayRef> {
+        fn take<P: ArrowPrimitiveType>(
+            v: &mut Vec<P::Native>,
+            n: Option<NullBuffer>,
+            t: &DataType,
+        ) -> Result<ArrayRef> {
             let next = Vec::with_capacity(v.len());
             let full = std::mem::replace(v, next);
             Ok(Arc::new(PrimitiveArray::<P>::try_new(full.into(), n)?.with_data_type(t.clone())))

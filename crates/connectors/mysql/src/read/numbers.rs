@@ -115,7 +115,8 @@ impl Moment {
     /// The body of a binary DATE, DATETIME or TIMESTAMP: 0, 4, 7 or 11 bytes.
     #[inline]
     pub(super) fn from_wire(b: &[u8]) -> Option<Self> {
-        let date = |b: &[u8]| Self { year: u16::from_le_bytes([b[0], b[1]]), month: b[2], day: b[3], ..Self::default() };
+        let date =
+            |b: &[u8]| Self { year: u16::from_le_bytes([b[0], b[1]]), month: b[2], day: b[3], ..Self::default() };
         Some(match b.len() {
             0 => Self::default(),
             4 => date(b),
@@ -262,7 +263,7 @@ mod tests {
     #[test]
     fn moments_and_clocks() {
         let m = Moment::from_wire(&[0xE8, 7, 2, 29, 23, 59, 58, 64, 66, 15, 0]).unwrap();
-        assert_eq!(m.to_string(), "2024-02-29 23:59:58.1000000".replace("1000000", "1000000"));
+        assert_eq!(m.to_string(), "2024-02-29 23:59:58.1000000");
         let m = Moment::from_text(b"2024-02-29 23:59:58.000001").unwrap();
         assert_eq!(m.micros(), Some(1_709_251_198_000_001));
         assert_eq!(Moment::from_wire(&[]).unwrap().days(), None);

@@ -136,13 +136,8 @@ pub(crate) fn cut(pool: &Pool, r: &ScanRequest, n: usize) -> Result<Option<(Vec<
     let Some(mut sessions) = snapshot::open(pool, &table, n)? else { return Ok(None) };
     let sql = format!("SELECT MIN({column}), MAX({column}) FROM {table}");
     let Some(s) = sessions.first_mut() else { return Ok(None) };
-    let ends: Vec<Option<i128>> = s
-        .texts(&sql)
-        .map_err(|e| e.sql(&sql))?
-        .into_iter()
-        .flatten()
-        .map(|v| v.and_then(|t| t.parse().ok()))
-        .collect();
+    let ends: Vec<Option<i128>> =
+        s.texts(&sql).map_err(|e| e.sql(&sql))?.into_iter().flatten().map(|v| v.and_then(|t| t.parse().ok())).collect();
     let [Some(low), Some(high)] = ends[..] else { return Ok(None) };
     let conditions = ranges(&column, low, high, n);
     sessions.truncate(conditions.len());
@@ -192,9 +187,26 @@ mod tests {
         use DataType as D;
         let us = TimeUnit::Microsecond;
         let all = [
-            D::Boolean, D::Int8, D::Int16, D::Int32, D::Int64, D::UInt8, D::UInt16, D::UInt32, D::UInt64, D::Float32,
-            D::Float64, D::Utf8, D::Binary, D::Date32, D::Time64(us), D::Timestamp(us, None),
-            D::Timestamp(us, Some("UTC".into())), D::Decimal128(38, 10), D::Decimal256(65, 30), types::vector(),
+            D::Boolean,
+            D::Int8,
+            D::Int16,
+            D::Int32,
+            D::Int64,
+            D::UInt8,
+            D::UInt16,
+            D::UInt32,
+            D::UInt64,
+            D::Float32,
+            D::Float64,
+            D::Utf8,
+            D::Binary,
+            D::Date32,
+            D::Time64(us),
+            D::Timestamp(us, None),
+            D::Timestamp(us, Some("UTC".into())),
+            D::Decimal128(38, 10),
+            D::Decimal256(65, 30),
+            types::vector(),
         ];
         let mut fields: Vec<Field> = all.into_iter().map(|t| types::field("a \"b\"", t, true, "x")).collect();
         fields.push(LogicalType::Json.mark(types::field("j", D::Utf8, false, "json")));
@@ -206,7 +218,9 @@ mod tests {
 
     #[test]
     fn ranges_cover_everything_once() {
-        for (low, high, n) in [(0, 9, 3), (-5, 5, 4), (7, 7, 4), (1, 2, 8), (i128::from(i64::MIN), i128::from(u64::MAX), 7)] {
+        for (low, high, n) in
+            [(0, 9, 3), (-5, 5, 4), (7, 7, 4), (1, 2, 8), (i128::from(i64::MIN), i128::from(u64::MAX), 7)]
+        {
             let all = ranges("x", low, high, n);
             assert!(all.len() <= n && !all.is_empty());
             let hits = |v: i128| {

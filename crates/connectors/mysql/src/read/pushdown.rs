@@ -121,7 +121,9 @@ fn unwritable(t: &DataType, c: &ColumnInfo, value: &Literal) -> Option<Pushdown>
             Some(Pushdown::no("a binary column is compared to another type"))
         }
         (t, Literal::Float(_)) if !t.is_floating() => Some(Pushdown::no("a float is compared to an exact type")),
-        (DataType::Date32, v) if !matches!(v, Literal::Date(_)) => Some(Pushdown::no("a date is compared to another type")),
+        (DataType::Date32, v) if !matches!(v, Literal::Date(_)) => {
+            Some(Pushdown::no("a date is compared to another type"))
+        }
         (DataType::Timestamp(..), v) if !matches!(v, Literal::Timestamp { .. }) => {
             Some(Pushdown::no("a timestamp is compared to another type"))
         }
@@ -149,7 +151,9 @@ fn compares(t: &DataType, c: &ColumnInfo) -> Compares {
         D::Float64 => Compares::Roughly,
         D::Float32 => Compares::No("FLOAT compares as DOUBLE"),
         D::Boolean => Compares::No("the server has no booleans"),
-        D::Binary if matches!(base_type(c), "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob") => {
+        D::Binary
+            if matches!(base_type(c), "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob") =>
+        {
             Compares::Exactly
         }
         D::Utf8 => text(c),

@@ -47,8 +47,7 @@ impl Greeting {
         p.bytes(6)?;
         // MySQL leaves these zero. MariaDB says by the lowest bit's absence that it isn't MySQL, and what it can.
         let ext = p.u32()?;
-        let mariadb_capabilities =
-            if capabilities & Cap::CLIENT_LONG_PASSWORD.bits() == 0 { ext } else { 0 };
+        let mariadb_capabilities = if capabilities & Cap::CLIENT_LONG_PASSWORD.bits() == 0 { ext } else { 0 };
         if capabilities & Cap::CLIENT_SECURE_CONNECTION.bits() != 0 {
             let n = auth_len.saturating_sub(8).max(13).min(p.0.len());
             scramble.extend_from_slice(p.bytes(n)?);
@@ -128,7 +127,8 @@ pub(super) fn log_in(socket: Socket, o: &ConnectOptions) -> Result<LoggedIn> {
             tls => Ok(tls),
         })?;
     }
-    let ctx = Ctx { password: o.password.expose().as_bytes(), tls: use_tls, local, scramble: greeting.scramble.clone() };
+    let ctx =
+        Ctx { password: o.password.expose().as_bytes(), tls: use_tls, local, scramble: greeting.scramble.clone() };
     let mut login = Login::new(ctx, &greeting.plugin);
     let first = match login.first() {
         Ok(first) => first,
@@ -224,8 +224,10 @@ impl<'a> Login<'a> {
                 ErrorKind::Auth,
                 format!("the server asks for the authentication plugin `{}`", String::from_utf8_lossy(name)),
             )
-            .hint("xdb knows caching_sha2_password, sha256_password, mysql_native_password, and mysql_clear_password \
-                   over TLS: give the account one of them (ALTER USER ... IDENTIFIED VIA/WITH ...)")
+            .hint(
+                "xdb knows caching_sha2_password, sha256_password, mysql_native_password, and mysql_clear_password \
+                   over TLS: give the account one of them (ALTER USER ... IDENTIFIED VIA/WITH ...)",
+            )
         };
         match &self.plugin {
             AuthPlugin::MysqlClearPassword if !(self.ctx.tls || self.ctx.local) => {

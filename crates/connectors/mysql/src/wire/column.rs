@@ -1,8 +1,8 @@
 //! Column definitions of a result set.
 
 use super::parse::Parser;
-use xdb_core::Result;
 pub(crate) use mysql_common::constants::ColumnType;
+use xdb_core::Result;
 
 /// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset_column_definition.html>
 #[derive(Clone, Debug)]

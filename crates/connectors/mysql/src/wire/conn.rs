@@ -52,7 +52,10 @@ pub(crate) struct Conn {
 }
 impl std::fmt::Debug for Conn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Conn").field("thread_id", &self.thread_id).field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("Conn")
+            .field("thread_id", &self.thread_id)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,9 +236,8 @@ impl Conn {
         let mut out = vec![];
         while let Some(packet) = self.row()? {
             let mut p = Parser(packet);
-            let row: Result<Vec<_>> = (0..n)
-                .map(|_| Ok(p.text_value()?.map(|v| String::from_utf8_lossy(v).into_owned())))
-                .collect();
+            let row: Result<Vec<_>> =
+                (0..n).map(|_| Ok(p.text_value()?.map(|v| String::from_utf8_lossy(v).into_owned()))).collect();
             out.push(row?);
         }
         Ok(out)
@@ -282,6 +284,8 @@ impl Drop for Conn {
         if !self.busy {
             let _ = self.channel.io().socket().set_timeout(Some(Duration::from_millis(200)));
             let _ = self.send(COM_QUIT, &[]);
+        } else {
+            self.channel.io().socket().reset_on_close();
         }
     }
 }
@@ -328,7 +332,10 @@ mod tests {
 
     #[test]
     fn ok_eof_and_error_packets() {
-        assert_eq!(parse_ok(&[0, 0xFC, 0x10, 0x27, 0, 2, 0, 3, 0]).unwrap(), Done { affected: 10_000, warnings: 3, status: 2 });
+        assert_eq!(
+            parse_ok(&[0, 0xFC, 0x10, 0x27, 0, 2, 0, 3, 0]).unwrap(),
+            Done { affected: 10_000, warnings: 3, status: 2 }
+        );
         assert_eq!(parse_eof(&[0xFE, 0, 0, 8, 0]), Some(8));
         assert_eq!(parse_eof(&[0xFE, 0, 0, 0, 0, 0, 0, 0, 1]), None);
         let e = parse_error(b"\xFF\x15\x04#28000Access denied for user 'x'");

@@ -21,7 +21,7 @@ pub(crate) use channel::Channel;
 pub(crate) use column::{ColumnDef, ColumnType};
 pub(crate) use conn::{Conn, ConnectOptions, Reply};
 pub(crate) use parse::Parser;
-pub(crate) use statement::{Rows};
+pub(crate) use statement::Rows;
 pub(crate) use tls::{SslMode, TlsOptions};
 pub(crate) use transport::{Address, Closer};
 

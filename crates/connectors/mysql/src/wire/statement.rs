@@ -39,7 +39,10 @@ impl Conn {
         self.finished();
         if usize::from(wanted) != params.len() {
             self.close(id)?;
-            return Err(Error::config(format!("the statement has {wanted} placeholders, but {} values came", params.len())));
+            return Err(Error::config(format!(
+                "the statement has {wanted} placeholders, but {} values came",
+                params.len()
+            )));
         }
         let mut body = Vec::with_capacity(64);
         body.extend_from_slice(&id.to_le_bytes());

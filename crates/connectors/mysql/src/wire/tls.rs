@@ -56,10 +56,11 @@ impl TlsOptions {
         let mut socket = socket;
         // The whole handshake now, so that its failure is told apart from a query's.
         while conn.is_handshaking() {
-            conn.complete_io(&mut socket).map_err(|e| match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>())
-            {
-                Some(t) => tls_error(t.clone()),
-                None => Error::new(ErrorKind::Connect, format!("TLS: {e}")),
+            conn.complete_io(&mut socket).map_err(|e| {
+                match e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
+                    Some(t) => tls_error(t.clone()),
+                    None => Error::new(ErrorKind::Connect, format!("TLS: {e}")),
+                }
             })?;
         }
         Ok(Transport::Tls(Box::new(rustls::StreamOwned::new(conn, socket))))
@@ -128,7 +129,9 @@ fn tls_error(e: rustls::Error) -> Error {
     let certificate = matches!(e, rustls::Error::InvalidCertificate(_));
     let out = Error::new(ErrorKind::Connect, format!("TLS: {e}")).retryable(false);
     if certificate {
-        out.hint("set `ssl_ca` to the authority that signed the server's certificate, and `host` to a name that is in it")
+        out.hint(
+            "set `ssl_ca` to the authority that signed the server's certificate, and `host` to a name that is in it",
+        )
     } else {
         out
     }

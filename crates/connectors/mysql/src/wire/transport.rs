@@ -53,18 +53,17 @@ impl Socket {
                     }
                 }
                 Err(match last {
-                    Some(e) if e.kind() == std::io::ErrorKind::TimedOut => Error::new(
-                        ErrorKind::Timeout,
-                        format!("connection timed out after {}s", timeout.as_secs_f64()),
-                    ),
+                    Some(e) if e.kind() == std::io::ErrorKind::TimedOut => {
+                        Error::new(ErrorKind::Timeout, format!("connection timed out after {}s", timeout.as_secs_f64()))
+                    }
                     Some(e) => Error::new(ErrorKind::Connect, plain_io(&e)),
                     None => Error::new(ErrorKind::Connect, format!("the host `{host}` has no address")),
                 })
             }
             #[cfg(unix)]
-            Address::Unix(path) => UnixStream::connect(path)
-                .map(Self::Unix)
-                .map_err(|e| Error::new(ErrorKind::Connect, plain_io(&e))),
+            Address::Unix(path) => {
+                UnixStream::connect(path).map(Self::Unix).map_err(|e| Error::new(ErrorKind::Connect, plain_io(&e)))
+            }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(Error::unsupported("unix sockets do not exist on this system")),
         }
@@ -84,6 +83,14 @@ impl Socket {
             Self::Unix(s) => s.set_read_timeout(t).and_then(|()| s.set_write_timeout(t)),
         }
     }
+    /// Close by a reset instead of a farewell. A server that is writing to a full socket learns of a farewell only when
+    /// it can write again, which after a shutdown may be a minute (Linux sends no window update then); it learns of a
+    /// reset at once.
+    pub(crate) fn reset_on_close(&self) {
+        if let Self::Tcp(s) = self {
+            let _ = socket2::SockRef::from(s).set_linger(Some(Duration::ZERO));
+        }
+    }
     pub(crate) fn closer(&self) -> std::io::Result<Closer> {
         Ok(Closer(self.try_clone()?))
     }
@@ -101,6 +108,7 @@ fn plain_io(e: &std::io::Error) -> String {
 pub(crate) struct Closer(Socket);
 impl Closer {
     pub(crate) fn close(&self) {
+        self.0.reset_on_close();
         // It may be closed already, which is as good.
         let _ = match &self.0 {
             Socket::Tcp(s) => s.shutdown(Shutdown::Both),

@@ -6,7 +6,8 @@
 
 use crate::calendar;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, LargeBinaryArray, LargeStringArray, PrimitiveArray, StringArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, LargeBinaryArray, LargeStringArray, PrimitiveArray,
+    StringArray,
 };
 use arrow::datatypes::{self as t, DataType, Field, TimeUnit};
 use std::io::Write;

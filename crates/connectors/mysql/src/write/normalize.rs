@@ -1,11 +1,8 @@
 //! Arrow's many types as the few that [`super::encode`] writes, value by value exact.
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, Int64Array, PrimitiveArray, RecordBatch, StringBuilder,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Int64Array, PrimitiveArray, RecordBatch, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{self as t, DataType, Field, TimeUnit};
-use arrow::error::ArrowError;
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::sync::Arc;
@@ -21,18 +18,29 @@ pub(crate) fn normalize(batch: &RecordBatch, policy: TypePolicy) -> Result<Vec<A
 fn column(f: &Field, c: &ArrayRef, policy: TypePolicy) -> Result<ArrayRef> {
     use DataType as D;
     let us = TimeUnit::Microsecond;
-    let to = |t: &D| cast(c, t).map_err(|e| Error::from(e).with_message(|m| format!("column `{}`: {m}", f.name())));
+    let to = |t: &D| -> Result<ArrayRef> {
+        let out = cast(c, t).map_err(|e| Error::from(e).with_message(|m| format!("column `{}`: {m}", f.name())))?;
+        whole(f, c, out, policy)
+    };
     Ok(match c.data_type() {
         D::Utf8View => to(&D::LargeUtf8)?,
         D::BinaryView | D::FixedSizeBinary(_) => to(&D::LargeBinary)?,
         D::Dictionary(_, v) => column(&Field::new(f.name(), v.as_ref().clone(), true), &to(v)?, policy)?,
-        D::RunEndEncoded(_, v) => column(&Field::new(f.name(), v.data_type().clone(), true), &to(v.data_type())?, policy)?,
+        D::RunEndEncoded(_, v) => {
+            column(&Field::new(f.name(), v.data_type().clone(), true), &to(v.data_type())?, policy)?
+        }
         D::Float16 => to(&D::Float32)?,
         D::Decimal32(p, s) | D::Decimal64(p, s) => to(&D::Decimal128(*p, *s))?,
         D::Date64 => to(&D::Timestamp(us, None))?,
         D::Time32(_) => to(&D::Time64(us))?,
         D::Time64(TimeUnit::Nanosecond) => {
-            to_micros(f, c, c.as_primitive::<t::Time64NanosecondType>().values(), policy, "has nanoseconds; MySQL holds microseconds")?;
+            to_micros(
+                f,
+                c,
+                c.as_primitive::<t::Time64NanosecondType>().values(),
+                policy,
+                "has nanoseconds; MySQL holds microseconds",
+            )?;
             to(&D::Time64(us))?
         }
         D::Timestamp(TimeUnit::Nanosecond, zone) => {
@@ -51,11 +59,32 @@ fn column(f: &Field, c: &ArrayRef, policy: TypePolicy) -> Result<ArrayRef> {
             }
             Arc::new(out.finish())
         }
-        D::List(_) | D::LargeList(_) | D::FixedSizeList(..) | D::ListView(_) | D::LargeListView(_) | D::Struct(_) | D::Map(..) => {
-            json(f, c)?
-        }
+        D::List(_)
+        | D::LargeList(_)
+        | D::FixedSizeList(..)
+        | D::ListView(_)
+        | D::LargeListView(_)
+        | D::Struct(_)
+        | D::Map(..) => json(f, c)?,
         _ => c.clone(),
     })
+}
+
+/// A value that a conversion couldn't hold became NULL: an error, unless that was agreed.
+fn whole(f: &Field, from: &ArrayRef, to: ArrayRef, policy: TypePolicy) -> Result<ArrayRef> {
+    if policy == TypePolicy::Lossy || to.null_count() == from.null_count() {
+        return Ok(to);
+    }
+    match (0..from.len()).find(|i| from.is_valid(*i) && to.is_null(*i)) {
+        None => Ok(to),
+        Some(i) => {
+            // Printed as the number it is: as a date it may have no form.
+            let number = cast(from, &DataType::Int64).unwrap_or_else(|_| from.clone());
+            let options = FormatOptions::default();
+            let value = ArrayFormatter::try_new(&number, &options)?.value(i).to_string();
+            Err(Error::inexact(f.name(), value, format!("of type {} is beyond what MySQL holds", from.data_type())))
+        }
+    }
 }
 
 /// Whether the nanoseconds of every value are whole microseconds.
@@ -77,10 +106,8 @@ fn duration(f: &Field, c: &ArrayRef, unit: TimeUnit, policy: TypePolicy) -> Resu
     let values = cast(c, &DataType::Int64)?;
     let values = values.as_primitive::<t::Int64Type>();
     let times = |n: i64| -> Result<ArrayRef> {
-        let out: std::result::Result<Int64Array, ArrowError> = values.try_unary(|v| {
-            v.checked_mul(n).ok_or_else(|| ArrowError::ArithmeticOverflow("a duration beyond 292,000 years".into()))
-        });
-        Ok(Arc::new(out?))
+        let out: Int64Array = values.unary_opt(|v| v.checked_mul(n));
+        whole(f, c, Arc::new(out), policy)
     };
     match unit {
         TimeUnit::Second => times(1_000_000),

@@ -4,9 +4,9 @@ use super::swap;
 use super::target::Staging;
 use super::worker::{Queue, Worker};
 use crate::connector::MySql;
+use crate::dialect::MYSQL;
 use crate::errors::server_code;
 use crate::pool::{Cancel, Pool, Session, blocking};
-use crate::dialect::MYSQL;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -60,7 +60,7 @@ impl Loading {
         schema: SchemaRef,
         options: &LoadOptions,
     ) -> Self {
-        let n = options.parallelism.max(1).min(MAX_WORKERS);
+        let n = options.parallelism.clamp(1, MAX_WORKERS);
         let (tx, rx) = mpsc::channel(n + 1);
         let queue: Queue = Arc::new(Mutex::new(rx));
         let failed = Arc::new(AtomicBool::new(false));
@@ -209,7 +209,9 @@ impl LoadSession for Loading {
 fn busy_target(e: Error, target: &Relation) -> Error {
     if e.kind() == ErrorKind::Conflict {
         let said = e.message().to_string();
-        let out = Error::new(ErrorKind::Conflict, format!("{target} is locked by another session")).retryable(true).cause(said);
+        let out = Error::new(ErrorKind::Conflict, format!("{target} is locked by another session"))
+            .retryable(true)
+            .cause(said);
         let out = match &e.context().code {
             Some(c) => out.code(c.clone()),
             None => out,

@@ -58,9 +58,19 @@ fn merge(session: &mut Session, staging: &Staging, key: &[String]) -> Result<()>
     let keys: Vec<String> = key.iter().map(|k| MYSQL.ident(k)).collect();
     let list = keys.join(", ");
     let not_null: Vec<String> = keys.iter().map(|k| format!("{k} IS NOT NULL")).collect();
+    let is_text = |k: &String| staging.columns.iter().zip(&staging.texts).any(|(c, text)| *text && c == k);
+    // Keys are equal where their bytes are; a unique key of the target that is less strict makes the insert fail.
+    let bytes: Vec<String> = key
+        .iter()
+        .zip(&keys)
+        .map(|(name, k)| if is_text(name) { format!("CAST({k} AS BINARY)") } else { k.clone() })
+        .collect();
+    let shown: Vec<String> = keys.iter().map(|k| format!("MIN({k})")).collect();
     let twice = format!(
-        "SELECT {list} FROM {stage} WHERE {} GROUP BY {list} HAVING COUNT(*) > 1 LIMIT 1",
-        not_null.join(" AND ")
+        "SELECT {} FROM {stage} WHERE {} GROUP BY {} HAVING COUNT(*) > 1 LIMIT 1",
+        shown.join(", "),
+        not_null.join(" AND "),
+        bytes.join(", ")
     );
     if let Some(row) = session.texts(&twice).map_err(|e| e.sql(&twice))?.into_iter().next() {
         let value: Vec<String> = row.into_iter().map(|v| v.unwrap_or_default()).collect();
@@ -77,7 +87,15 @@ fn merge(session: &mut Session, staging: &Staging, key: &[String]) -> Result<()>
     {
         return Err(e);
     }
-    let on: Vec<String> = keys.iter().map(|k| format!("t.{k} = s.{k}")).collect();
+    // The plain comparison is for the index.
+    let on: Vec<String> = key
+        .iter()
+        .zip(&keys)
+        .map(|(name, k)| {
+            let plain = format!("t.{k} = s.{k}");
+            if is_text(name) { format!("{plain} AND CAST(t.{k} AS BINARY) = CAST(s.{k} AS BINARY)") } else { plain }
+        })
+        .collect();
     let on = on.join(" AND ");
     let columns = staging.column_list();
     let values: Vec<String> = staging.columns.iter().map(|c| format!("s.{}", MYSQL.ident(c))).collect();
@@ -189,10 +207,9 @@ pub(crate) fn swap(
     }
     run(session, &format!("RENAME TABLE {t} TO {o}, {n} TO {t}"))?;
     let drop = if kind == RelationKind::View { format!("DROP VIEW {o}") } else { format!("DROP TABLE {o}") };
-    match run(session, &drop) {
-        // The new one is in place; a later run removes the old one.
-        Err(e) => notes.push(format!("the old {target} could not be removed ({}): it is now {old}", e.message())),
-        Ok(_) => {}
+    // The new one is in place; a later run removes the old one.
+    if let Err(e) = run(session, &drop) {
+        notes.push(format!("the old {target} could not be removed ({}): it is now {old}", e.message()));
     }
     Ok(())
 }

@@ -4,10 +4,12 @@ use crate::catalog;
 use crate::dialect::{MAX_IDENTIFIER, MYSQL, quote_text};
 use crate::errors::server_code;
 use crate::pool::Session;
+use crate::types;
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use xdb_core::names::staging_name;
 use xdb_core::{
-    ColumnInfo, Error, ErrorKind, Fidelity, LoadOptions, Relation, RelationKind, Result, TableInfo, TypePolicy, WriteMode,
+    ColumnInfo, Error, ErrorKind, Fidelity, LoadOptions, Relation, RelationKind, Result, TableInfo, TypePolicy,
+    WriteMode,
 };
 
 /// Hex digits that make a staging table's name unique.
@@ -31,6 +33,8 @@ pub(crate) struct Staging {
     pub(crate) existing: Option<RelationKind>,
     /// BIT columns take numbers only through an expression.
     bits: Vec<bool>,
+    /// Columns that compare by a collation.
+    pub(crate) texts: Vec<bool>,
     /// Target columns with fewer than six digits of a second: name and digits.
     seconds: Vec<(String, u32)>,
 }
@@ -64,6 +68,7 @@ impl Staging {
             local_infile: local_infile && session.server.local_infile,
             existing,
             bits: vec![false; schema.fields().len()],
+            texts: vec![false; schema.fields().len()],
             seconds: vec![],
         };
         let definitions = match &options.mode {
@@ -71,7 +76,11 @@ impl Staging {
                 refuse_referenced(session, target)?;
                 xdb_sql::column_defs(&crate::DEF, schema)?
                     .iter()
-                    .map(|c| format!("{} {}", MYSQL.ident(&c.name), c.target.sql))
+                    .map(|c| {
+                        let server = &session.server;
+                        let sql = types::without_padding(&c.target.sql, server.mariadb, &server.version);
+                        format!("{} {sql}", MYSQL.ident(&c.name))
+                    })
                     .collect::<Vec<_>>()
             }
             WriteMode::Append | WriteMode::Merge { .. } => {
@@ -107,6 +116,7 @@ impl Staging {
             local_infile: false,
             existing,
             bits: vec![],
+            texts: vec![],
             seconds: vec![],
         };
         match &options.mode {
@@ -120,6 +130,7 @@ impl Staging {
             let theirs = catalog::describe(session, target, false)?;
             out.columns = ours.columns.iter().map(|c| c.name.clone()).collect();
             out.bits = vec![false; out.columns.len()];
+            out.texts = vec![false; out.columns.len()];
             let checked = out.like_target(&theirs, &ours.schema);
             if let Err(e) = checked {
                 let _ = session.execute(&format!("DROP TABLE IF EXISTS {}", MYSQL.relation(&out.relation)));
@@ -142,12 +153,8 @@ impl Staging {
     fn like_target(&mut self, info: &TableInfo, schema: &Schema) -> Result<Vec<String>> {
         let mut definitions = vec![];
         for (i, f) in schema.fields().iter().enumerate() {
-            let found = info
-                .columns
-                .iter()
-                .zip(info.schema.fields())
-                .find(|(c, _)| c.name == *f.name())
-                .or_else(|| {
+            let found =
+                info.columns.iter().zip(info.schema.fields()).find(|(c, _)| c.name == *f.name()).or_else(|| {
                     // Column names are compared without regard to case.
                     info.columns.iter().zip(info.schema.fields()).find(|(c, _)| c.name.eq_ignore_ascii_case(f.name()))
                 });
@@ -164,6 +171,7 @@ impl Staging {
                 .relation(info.relation.to_string())
                 .hint("cast the column in SQL, run with --full-refresh, or set `types: lossy`"));
             }
+            self.texts[i] = column.collation.is_some();
             self.bits[i] = column.source_type.starts_with("bit");
             if let Some(digits) = fraction_digits(column).filter(|d| *d < 6) {
                 self.seconds.push((column.name.clone(), digits));
@@ -176,7 +184,9 @@ impl Staging {
                 match self.columns.iter().find(|c| c.eq_ignore_ascii_case(key)) {
                     Some(c) => *key = c.clone(),
                     None => {
-                        return Err(Error::config(format!("`unique_key` names `{key}`, which is no column of the rows")));
+                        return Err(Error::config(format!(
+                            "`unique_key` names `{key}`, which is no column of the rows"
+                        )));
                     }
                 }
             }
@@ -314,9 +324,12 @@ pub(crate) fn refuse_referenced(session: &mut Session, target: &Relation) -> Res
         None => Ok(()),
         Some(row) => {
             let by: Vec<String> = row.into_iter().flatten().collect();
-            Err(Error::unsupported(format!("{target} cannot be replaced: a foreign key of {} refers to it", by.join(".")))
-                .relation(target.to_string())
-                .hint("drop the foreign key, or use `materialized: incremental`"))
+            Err(Error::unsupported(format!(
+                "{target} cannot be replaced: a foreign key of {} refers to it",
+                by.join(".")
+            ))
+            .relation(target.to_string())
+            .hint("drop the foreign key, or use `materialized: incremental`"))
         }
     }
 }
@@ -333,7 +346,8 @@ fn remove_stale(session: &mut Session, database: &str, own: &str) -> Result<()> 
         if name == own || rest(&name) != rest(own) {
             continue;
         }
-        let free = session.texts(&format!("SELECT IS_FREE_LOCK({})", quote_text(&name.replacen("_old_", "_new_", 1))))?;
+        let free =
+            session.texts(&format!("SELECT IS_FREE_LOCK({})", quote_text(&name.replacen("_old_", "_new_", 1))))?;
         if free.first().and_then(|r| r.first()?.as_deref()) == Some("1") {
             let drop = format!("DROP TABLE IF EXISTS {}", MYSQL.relation(&Relation::new(None, Some(database), &name)));
             // Somebody else may be just as busy with it.
@@ -366,7 +380,11 @@ fn definition(c: &ColumnInfo) -> String {
         Some(collation) => {
             let charset = collation.split('_').next().unwrap_or("utf8mb4");
             // MariaDB's uca1400 collations belong to any character set.
-            if charset == "uca1400" { format!("{t} NULL") } else { format!("{t} CHARACTER SET {charset} COLLATE {collation} NULL") }
+            if charset == "uca1400" {
+                format!("{t} NULL")
+            } else {
+                format!("{t} CHARACTER SET {charset} COLLATE {collation} NULL")
+            }
         }
         None => format!("{t} NULL"),
     }
@@ -385,9 +403,7 @@ pub(crate) fn fits(from: &DataType, to: &DataType) -> bool {
         (D::Dictionary(_, v), to) => fits(v, to),
         (D::RunEndEncoded(_, v), to) => fits(v.data_type(), to),
         (D::Null, _) => true,
-        (a, D::Utf8) => {
-            matches!(a, D::Utf8 | D::LargeUtf8 | D::Utf8View | D::Interval(_)) || a.is_nested()
-        }
+        (a, D::Utf8) => matches!(a, D::Utf8 | D::LargeUtf8 | D::Utf8View | D::Interval(_)) || a.is_nested(),
         (D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_), D::Binary) => true,
         (D::Date32, D::Date32 | D::Timestamp(_, None)) => true,
         (D::Date64 | D::Timestamp(_, None), D::Timestamp(_, None)) => true,

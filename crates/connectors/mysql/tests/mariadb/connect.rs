@@ -9,7 +9,10 @@ use xdb_core::*;
 async fn check_says_what_the_server_is() {
     let Some(db) = Db::new("check", "").await else { return };
     let i = db.c.check().await.unwrap();
-    assert_eq!((i.product.as_str(), i.database.as_deref(), i.read_only), ("MariaDB", Some(db.name.as_str()), Some(false)));
+    assert_eq!(
+        (i.product.as_str(), i.database.as_deref(), i.read_only),
+        ("MariaDB", Some(db.name.as_str()), Some(false))
+    );
     assert!(i.version.starts_with("10.") || i.version.starts_with("11."), "{}", i.version);
     assert_eq!(i.tls, None);
     let reader = db.with(serde_json::json!({"user": "xdb_reader", "password": "reader-Pa55"}));
@@ -19,7 +22,9 @@ async fn check_says_what_the_server_is() {
 
 #[tokio::test]
 async fn tls_in_every_mode() {
-    let Some(db) = Db::new("tls", "CREATE TABLE t AS SELECT seq, REPEAT('x', 200) x FROM seq_1_to_5000").await else { return };
+    let Some(db) = Db::new("tls", "CREATE TABLE t AS SELECT seq, REPEAT('x', 200) x FROM seq_1_to_5000").await else {
+        return;
+    };
     let dir = std::env::var("XDB_TEST_SERVICES").unwrap();
     let ca = format!("{dir}/mariadb/ca.pem");
     if !std::path::Path::new(&ca).exists() {
@@ -31,7 +36,8 @@ async fn tls_in_every_mode() {
         assert_eq!(scan(&*c, "t", |_| {}).await.unwrap().num_rows(), 5000);
     }
     // The server's certificate is for `localhost` and 127.0.0.1.
-    for (mode, host) in [("verify_ca", "127.0.0.1"), ("verify_identity", "127.0.0.1"), ("verify_identity", "localhost")] {
+    for (mode, host) in [("verify_ca", "127.0.0.1"), ("verify_identity", "127.0.0.1"), ("verify_identity", "localhost")]
+    {
         let c = db.with(serde_json::json!({"ssl_mode": mode, "ssl_ca": ca, "host": host}));
         assert!(c.check().await.unwrap().tls.is_some(), "{mode} {host}");
     }
@@ -102,7 +108,8 @@ async fn list_and_describe() {
     let all = db.c.list(&RelationPattern { schema: Some(db.name.clone()), name: None }).await.unwrap();
     let names: Vec<_> = all.iter().map(|r| (r.relation.name.as_str(), r.kind)).collect();
     assert_eq!(names, [("orders", RelationKind::Table), ("recent", RelationKind::View)]);
-    let some = db.c.list(&RelationPattern { schema: Some("xdb_t_desc*".into()), name: Some("o*".into()) }).await.unwrap();
+    let some =
+        db.c.list(&RelationPattern { schema: Some("xdb_t_desc*".into()), name: Some("o*".into()) }).await.unwrap();
     assert_eq!(some.len(), 1);
 
     let t = db.c.describe(&Relation::bare("orders")).await.unwrap();
@@ -111,9 +118,7 @@ async fn list_and_describe() {
     let types: Vec<String> = t.schema.fields().iter().map(|f| f.data_type().to_string()).collect();
     assert_eq!(
         types,
-        [
-            "UInt32", "Utf8", "Date32", "Utf8", "Utf8", "Utf8", "Decimal256(40, 3)", "Timestamp(µs)", "Binary"
-        ]
+        ["UInt32", "Utf8", "Date32", "Utf8", "Utf8", "Utf8", "Decimal256(40, 3)", "Timestamp(µs)", "Binary"]
     );
     assert_eq!(t.columns[1].collation.as_deref(), Some("utf8mb4_bin"));
     assert_eq!(t.columns[1].comment.as_deref(), Some("what"));

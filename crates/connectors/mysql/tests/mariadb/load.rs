@@ -21,20 +21,45 @@ fn every_type() -> RecordBatch {
         ("u64", Arc::new(UInt64Array::from(vec![Some(u64::MAX), Some(0), None, None, None, None, None]))),
         ("i64", Arc::new(Int64Array::from(o(vec![i64::MIN, i64::MAX, 0, -1, 1, 2])))),
         ("f", Arc::new(Float32Array::from(vec![1.1, f32::MAX, f32::MIN_POSITIVE, -2.5, 1e-30, 16_777_217.0, 0.1]))),
-        ("g", Arc::new(Float64Array::from(vec![0.1, f64::MAX, 2.2250738585072014e-308, -1.5, 1e-300, 9_007_199_254_740_993.0, 3.0]))),
+        (
+            "g",
+            Arc::new(Float64Array::from(vec![
+                0.1,
+                f64::MAX,
+                2.2250738585072014e-308,
+                -1.5,
+                1e-300,
+                9_007_199_254_740_993.0,
+                3.0,
+            ])),
+        ),
         (
             "d",
             Arc::new(
-                Decimal128Array::from(vec![Some(10i128.pow(38) - 1), Some(-(10i128.pow(38)) + 1), Some(0), Some(-5), None, None, None])
-                    .with_precision_and_scale(38, 10)
-                    .unwrap(),
+                Decimal128Array::from(vec![
+                    Some(10i128.pow(38) - 1),
+                    Some(-(10i128.pow(38)) + 1),
+                    Some(0),
+                    Some(-5),
+                    None,
+                    None,
+                    None,
+                ])
+                .with_precision_and_scale(38, 10)
+                .unwrap(),
             ),
         ),
         (
             "w",
             Arc::new(
                 Decimal256Array::from(vec![
-                    i256::from_string(&"9".repeat(65)), i256::from_string(&format!("-{}", "9".repeat(65))), None, None, None, None, None,
+                    i256::from_string(&"9".repeat(65)),
+                    i256::from_string(&format!("-{}", "9".repeat(65))),
+                    None,
+                    None,
+                    None,
+                    None,
+                    None,
                 ])
                 .with_precision_and_scale(65, 30)
                 .unwrap(),
@@ -44,11 +69,34 @@ fn every_type() -> RecordBatch {
         ("bin", Arc::new(text.iter().map(|t| Some(t.as_bytes())).chain([None]).collect::<BinaryArray>())),
         (
             "raw",
-            Arc::new(BinaryArray::from_vec(vec![&[0, 255, 254], &(0..=255).collect::<Vec<u8>>(), b"", b"\\", b"\n", b"\t", b"'"])),
+            Arc::new(BinaryArray::from_vec(vec![
+                &[0, 255, 254],
+                &(0..=255).collect::<Vec<u8>>(),
+                b"",
+                b"\\",
+                b"\n",
+                b"\t",
+                b"'",
+            ])),
         ),
         ("date", Arc::new(Date32Array::from(vec![-719_162, 2_932_896, 0, -1, 19_782, 1, 2]))),
-        ("ts", Arc::new(TimestampMicrosecondArray::from(o(vec![0, -1, 1, -62_135_596_800_000_000, 253_402_300_799_999_999, 5])))),
-        ("tz", Arc::new(TimestampMicrosecondArray::from(o(vec![0, -1, 1, 2, 4_102_444_800_000_000, 5])).with_timezone("+02:00"))),
+        (
+            "ts",
+            Arc::new(TimestampMicrosecondArray::from(o(vec![
+                0,
+                -1,
+                1,
+                -62_135_596_800_000_000,
+                253_402_300_799_999_999,
+                5,
+            ]))),
+        ),
+        (
+            "tz",
+            Arc::new(
+                TimestampMicrosecondArray::from(o(vec![0, -1, 1, 2, 4_102_444_800_000_000, 5])).with_timezone("+02:00"),
+            ),
+        ),
         ("tm", Arc::new(Time64MicrosecondArray::from(o(vec![0, 1, 86_399_999_999, 3, 4, 5])))),
     ];
     let fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
@@ -87,7 +135,8 @@ async fn every_value_comes_back_by_each_way_of_loading() {
 #[tokio::test]
 async fn types_that_arrive_as_others() {
     let Some(db) = Db::new("widened", "").await else { return };
-    let nested: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]));
+    let nested: ArrayRef =
+        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None]));
     let dict: DictionaryArray<Int8Type> = vec![Some("x"), None].into_iter().collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("list", nested),
@@ -101,7 +150,9 @@ async fn types_that_arrive_as_others() {
     ];
     let mut fields: Vec<Field> = columns.iter().map(|(n, a)| Field::new(*n, a.data_type().clone(), true)).collect();
     let uuid: ArrayRef = Arc::new(StringArray::from(vec![Some("123e4567-e89b-12d3-a456-426614174000"), None]));
-    fields.push(Field::new("uuid", DataType::Utf8, true).with_metadata([(LOGICAL_KEY.to_string(), "uuid".to_string())].into()));
+    fields.push(
+        Field::new("uuid", DataType::Utf8, true).with_metadata([(LOGICAL_KEY.to_string(), "uuid".to_string())].into()),
+    );
     let arrays = columns.into_iter().map(|c| c.1).chain([uuid]).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
     load(&*db.c, "t", &batch, LoadOptions::default()).await.unwrap();
@@ -109,14 +160,28 @@ async fn types_that_arrive_as_others() {
     let row = shown.lines().nth(3).unwrap().split('|').map(str::trim).collect::<Vec<_>>();
     assert_eq!(
         row[1..9],
-        ["[1,null]", "x", "5000", "1970-01-01T00:00:01", "1970-01-01T00:00:00.000001", "", "00:00:01", "123e4567-e89b-12d3-a456-426614174000"]
+        [
+            "[1,null]",
+            "x",
+            "5000",
+            "1970-01-01T00:00:01",
+            "1970-01-01T00:00:00.000001",
+            "",
+            "00:00:01",
+            "123e4567-e89b-12d3-a456-426614174000"
+        ]
     );
     db.done().await;
 }
 
 fn rows(ids: &[i32], v: &[&str]) -> RecordBatch {
-    let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Int32, true), Field::new("v", DataType::Utf8, true)]));
-    RecordBatch::try_new(schema, vec![Arc::new(Int32Array::from(ids.to_vec())), Arc::new(StringArray::from(v.to_vec()))]).unwrap()
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("id", DataType::Int32, true), Field::new("v", DataType::Utf8, true)]));
+    RecordBatch::try_new(
+        schema,
+        vec![Arc::new(Int32Array::from(ids.to_vec())), Arc::new(StringArray::from(v.to_vec()))],
+    )
+    .unwrap()
 }
 fn mode(mode: WriteMode) -> LoadOptions {
     LoadOptions { mode, ..LoadOptions::default() }
@@ -229,7 +294,10 @@ async fn append_and_merge() {
         let e = load(&*c, "r", &r(0, 1, 2), mode(WriteMode::Append)).await.unwrap_err();
         assert!(e.kind() == ErrorKind::Type && e.message().contains("`d`"), "{e:?}");
     }
-    assert_eq!(db.scalar("SELECT GROUP_CONCAT(t, d, b + 0) FROM r").await, "1970-01-01 00:00:011.51,1970-01-01 00:00:011.51");
+    assert_eq!(
+        db.scalar("SELECT GROUP_CONCAT(t, d, b + 0) FROM r").await,
+        "1970-01-01 00:00:011.51,1970-01-01 00:00:011.51"
+    );
     assert_eq!(db.leftovers().await, "0");
     db.done().await;
 }
@@ -261,7 +329,8 @@ async fn aborted_and_dropped_sessions_leave_nothing() {
     let Some(db) = Db::new("abort", "CREATE TABLE t AS SELECT 'old' v").await else { return };
     let batch = rows(&[1], &["x"]);
     let begin = || async {
-        let mut s = db.c.load().unwrap().begin(&Relation::bare("t"), batch.schema(), &LoadOptions::default()).await.unwrap();
+        let mut s =
+            db.c.load().unwrap().begin(&Relation::bare("t"), batch.schema(), &LoadOptions::default()).await.unwrap();
         s.write(batch.clone()).await.unwrap();
         s
     };
@@ -308,7 +377,10 @@ async fn empty_loads_big_values_and_many_workers() {
     }
     assert_eq!(s.commit().await.unwrap().rows, n as u64);
     assert_eq!(options.stats.rows(), n as u64);
-    assert_eq!(db.scalar("SELECT COUNT(DISTINCT id) + SUM(v = CONCAT('text ', id)) FROM many").await, (2 * n).to_string());
+    assert_eq!(
+        db.scalar("SELECT COUNT(DISTINCT id) + SUM(v = CONCAT('text ', id)) FROM many").await,
+        (2 * n).to_string()
+    );
     db.done().await;
 }
 

@@ -32,14 +32,39 @@ async fn every_type_at_its_ends() {
         arrow::util::display::array_value_to_string(a, 0).unwrap()
     };
     for (name, want) in [
-        ("i8", "-128"), ("u8", "255"), ("i16", "-32768"), ("u16", "65535"), ("i24", "-8388608"), ("u24", "16777215"),
-        ("i32", "-2147483648"), ("u32", "4294967295"), ("i64", "-9223372036854775808"), ("u64", "18446744073709551615"),
-        ("y", "2155"), ("d", "-99999999999999999999999999999999999.999999999999999999999999999999"), ("m", "-0.05"),
-        ("f", "1.1"), ("g", "1.7976931348623157e308"), ("b", "true"), ("bits", "18446744073709551615"), ("c", "a"),
-        ("v", "tab\t 😀 "), ("l", ""), ("e", "y"), ("s", "p,q"), ("bin", "61620000"), ("vb", "00ff"), ("bl", ""),
-        ("dt", "9999-12-31"), ("t", "9999-12-31T23:59:59.999999"), ("ts", "2038-01-19T03:14:07.999999Z"),
-        ("tm", "23:59:59.999999"), ("u", "123e4567-e89b-12d3-a456-426614174000"), ("n6", "::1"),
-        ("j", "{\"a\": [1,  2]}"), ("lat", "é"),
+        ("i8", "-128"),
+        ("u8", "255"),
+        ("i16", "-32768"),
+        ("u16", "65535"),
+        ("i24", "-8388608"),
+        ("u24", "16777215"),
+        ("i32", "-2147483648"),
+        ("u32", "4294967295"),
+        ("i64", "-9223372036854775808"),
+        ("u64", "18446744073709551615"),
+        ("y", "2155"),
+        ("d", "-99999999999999999999999999999999999.999999999999999999999999999999"),
+        ("m", "-0.05"),
+        ("f", "1.1"),
+        ("g", "1.7976931348623157e308"),
+        ("b", "true"),
+        ("bits", "18446744073709551615"),
+        ("c", "a"),
+        ("v", "tab\t 😀 "),
+        ("l", ""),
+        ("e", "y"),
+        ("s", "p,q"),
+        ("bin", "61620000"),
+        ("vb", "00ff"),
+        ("bl", ""),
+        ("dt", "9999-12-31"),
+        ("t", "9999-12-31T23:59:59.999999"),
+        ("ts", "2038-01-19T03:14:07.999999Z"),
+        ("tm", "23:59:59.999999"),
+        ("u", "123e4567-e89b-12d3-a456-426614174000"),
+        ("n6", "::1"),
+        ("j", "{\"a\": [1,  2]}"),
+        ("lat", "é"),
     ] {
         assert_eq!(text(name), want, "{name}");
     }
@@ -72,8 +97,12 @@ async fn zero_dates_and_long_times() {
         return;
     };
     for (column, id, value) in [
-        ("d", 2, "0000-00-00"), ("d", 3, "2024-00-10"), ("t", 4, "0000-00-00"), ("ts", 4, "0000-00-00"),
-        ("tm", 4, "-01:00:00"), ("tm", 5, "838:59:59"),
+        ("d", 2, "0000-00-00"),
+        ("d", 3, "2024-00-10"),
+        ("t", 4, "0000-00-00"),
+        ("ts", 4, "0000-00-00"),
+        ("tm", 4, "-01:00:00"),
+        ("tm", 5, "838:59:59"),
     ] {
         let e = query(&*db.c, &format!("SELECT {column} FROM t WHERE id = {id}"), &[]).await.unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Type);
@@ -104,7 +133,9 @@ async fn zero_dates_and_long_times() {
 
 #[tokio::test]
 async fn projection_limit_and_counts() {
-    let Some(db) = Db::new("shape", "CREATE TABLE t AS SELECT seq a, seq * 2 b, 'x' `we``ird` FROM seq_1_to_50000").await else {
+    let Some(db) =
+        Db::new("shape", "CREATE TABLE t AS SELECT seq a, seq * 2 b, 'x' `we``ird` FROM seq_1_to_50000").await
+    else {
         return;
     };
     let b = scan(&*db.c, "t", |r| r.projection = Some(vec![2, 0])).await.unwrap();
@@ -145,14 +176,27 @@ async fn filters_mean_the_same_on_the_server() {
     let constants: Vec<(&str, Vec<Literal>)> = vec![
         ("i", vec![Literal::Int(-1), Literal::Int(0), Literal::Int(i64::from(i32::MAX)), Literal::Int(i64::MIN)]),
         ("u", vec![Literal::UInt(u64::MAX), Literal::UInt(1), Literal::Int(-1)]),
-        ("d", vec![Literal::Decimal { value: 150, scale: 2 }, Literal::Decimal { value: -150, scale: 2 }, Literal::Int(7)]),
+        (
+            "d",
+            vec![
+                Literal::Decimal { value: 150, scale: 2 },
+                Literal::Decimal { value: -150, scale: 2 },
+                Literal::Int(7),
+            ],
+        ),
         ("ci", vec![text("a"), text("A"), text("a "), text("😀")]),
         ("bin", vec![text("a"), text("a "), text("a\t"), text("%_\\x"), text("O'Brien")]),
         ("np", vec![text("a"), text("a "), text("a\t"), text("%_\\x")]),
         ("c", vec![text("a"), text("")]),
         ("vb", vec![Literal::Binary(b"a".to_vec()), Literal::Binary(vec![]), Literal::Binary(b"a\0".to_vec())]),
         ("dt", vec![day("19723"), day("19724"), day("2932896")]),
-        ("ts", vec![Literal::Timestamp { micros: 1_704_067_200_000_000, utc: false }, Literal::Timestamp { micros: 1_704_067_200_000_001, utc: false }]),
+        (
+            "ts",
+            vec![
+                Literal::Timestamp { micros: 1_704_067_200_000_000, utc: false },
+                Literal::Timestamp { micros: 1_704_067_200_000_001, utc: false },
+            ],
+        ),
         ("g", vec![Literal::Float(1.5), Literal::Float(0.0), Literal::Float(1e300)]),
         ("e", vec![text("a"), text("b")]),
         ("lat", vec![text("a"), text("é"), text("😀"), text("日本")]),
@@ -182,8 +226,10 @@ async fn filters_mean_the_same_on_the_server() {
                 continue;
             }
             sent += 1;
-            let want: Vec<i32> = (0..all.num_rows()).filter(|i| passes(&p, &all, *i) == Some(true)).map(|i| i as i32 + 1).collect();
-            let b = scan(&*db.c, "t", |r| r.predicates = vec![p.clone()]).await.unwrap_or_else(|e| panic!("{p:?}: {e:?}"));
+            let want: Vec<i32> =
+                (0..all.num_rows()).filter(|i| passes(&p, &all, *i) == Some(true)).map(|i| i as i32 + 1).collect();
+            let b =
+                scan(&*db.c, "t", |r| r.predicates = vec![p.clone()]).await.unwrap_or_else(|e| panic!("{p:?}: {e:?}"));
             let got = b.column(0).as_primitive::<Int32Type>().values().to_vec();
             match answer {
                 Pushdown::Exact => assert_eq!(got, want, "{p:?}"),
@@ -220,7 +266,9 @@ fn passes(p: &Predicate, b: &RecordBatch, row: usize) -> Option<bool> {
             (DataType::Timestamp(..), Literal::Timestamp { micros, .. }) => {
                 a.as_primitive::<TimestampMicrosecondType>().value(row).cmp(micros)
             }
-            (DataType::Float64, Literal::Float(f)) => a.as_primitive::<Float64Type>().value(row).partial_cmp(f).unwrap(),
+            (DataType::Float64, Literal::Float(f)) => {
+                a.as_primitive::<Float64Type>().value(row).partial_cmp(f).unwrap()
+            }
             other => panic!("{other:?}"),
         })
     };
@@ -339,12 +387,12 @@ impl Holder {
 
 #[tokio::test]
 async fn dropping_a_stream_stops_the_query_on_the_server() {
-    let Some(db) = Db::new("cancel", "CREATE TABLE t (id INT PRIMARY KEY) AS SELECT seq id FROM seq_1_to_20000").await else { return };
+    let Some(db) = Db::new("cancel", "CREATE TABLE t (id INT PRIMARY KEY) AS SELECT seq id FROM seq_1_to_20000").await
+    else {
+        return;
+    };
     let running = |what: &'static str| {
-        format!(
-            "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{}' AND info LIKE '{what}%'",
-            db.name
-        )
+        format!("SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{}' AND info LIKE '{what}%'", db.name)
     };
     // While rows are coming: twenty million would take many seconds.
     let sql = "SELECT /* slow */ a.id, b.id, REPEAT('x', 100) FROM t a, t b";
@@ -386,7 +434,9 @@ async fn wait_until_gone(db: &Db, sql: &str) {
 
 #[tokio::test]
 async fn a_consumer_that_waits_holds_the_server_back() {
-    let Some(db) = Db::new("pressure", "CREATE TABLE t AS SELECT seq id, REPEAT('x', 1000) x FROM seq_1_to_200000").await else {
+    let Some(db) =
+        Db::new("pressure", "CREATE TABLE t AS SELECT seq id, REPEAT('x', 1000) x FROM seq_1_to_200000").await
+    else {
         return;
     };
     let table = Arc::new(db.c.describe(&Relation::bare("t")).await.unwrap());
@@ -412,7 +462,9 @@ async fn query_timeout() {
     let Some(db) = Db::new("timeout", "").await else { return };
     let c = db.with(serde_json::json!({"query_timeout": "200ms"}));
     let start = Instant::now();
-    let e = query(&*c, "SELECT COUNT(*) FROM seq_1_to_100000000 a, seq_1_to_1000 b WHERE a.seq + b.seq = 7", &[]).await.unwrap_err();
+    let e = query(&*c, "SELECT COUNT(*) FROM seq_1_to_100000000 a, seq_1_to_1000 b WHERE a.seq + b.seq = 7", &[])
+        .await
+        .unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Timeout, "{e:?}");
     assert!(start.elapsed() < Duration::from_secs(5) && e.hint_text().unwrap().contains("query_timeout"));
     db.done().await;

@@ -109,7 +109,12 @@ pub(crate) async fn scan_splits(
     Ok((plan.schema, all))
 }
 
-pub(crate) async fn load(c: &dyn Connector, name: &str, batch: &RecordBatch, options: LoadOptions) -> Result<LoadReport> {
+pub(crate) async fn load(
+    c: &dyn Connector,
+    name: &str,
+    batch: &RecordBatch,
+    options: LoadOptions,
+) -> Result<LoadReport> {
     let mut s = c.load().unwrap().begin(&Relation::bare(name), batch.schema(), &options).await?;
     s.write(batch.clone()).await?;
     s.commit().await
