@@ -1,3 +1,5 @@
+//! Loads: staging, replace, append, what is refused.
+
 use super::*;
 use arrow::array::*;
 use arrow::datatypes::{Field, Schema};

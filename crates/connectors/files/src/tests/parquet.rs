@@ -1,3 +1,5 @@
+//! Parquet: types, row groups, pruning.
+
 use super::*;
 use ::parquet::arrow::ArrowWriter;
 use ::parquet::file::properties::WriterProperties;

@@ -1,3 +1,5 @@
+//! CSV and NDJSON: inference, quoting, compression.
+
 use super::*;
 use arrow::array::*;
 
