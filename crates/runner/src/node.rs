@@ -26,6 +26,7 @@ pub(crate) struct NodeTask {
     pub events: EventSink,
     /// Fired by Ctrl-C and by fail-fast.
     pub cancel: CancellationToken,
+    pub progress: Arc<Progress>,
 }
 
 /// What is found out on the way, for the result even of a failure.
@@ -38,9 +39,37 @@ struct Trace {
 }
 
 impl NodeTask {
+    /// Tell that the node starts. Called in the order of the indices, before the task runs; what can't be told yet (the
+    /// node will fail over it) is left out.
+    pub(crate) fn announce(self) -> Self {
+        let ws = &self.ws;
+        let mut start = NodeStart {
+            index: self.index,
+            total: self.total,
+            unique_id: self.id.clone(),
+            materialized: String::new(),
+            relation: String::new(),
+            engine: None,
+            progress: self.progress.clone(),
+        };
+        if let Ok(model) = ws.model(&self.id) {
+            start.materialized = model.config.materialized.as_str().into();
+            start.relation = model.file.name.clone();
+            if let Ok(target) = ws.target_of(model) {
+                start.relation = ws.relation_of(model, &target).to_string();
+                if let Ok(m) = ws.materialized(model, &target) {
+                    start.materialized = m.as_str().into();
+                }
+                start.engine = self.engine_guess(model, &target);
+            }
+        }
+        (self.events)(Event::NodeStart(start));
+        self
+    }
+
     pub(crate) async fn run(self) -> NodeResult {
         let started = Instant::now();
-        let progress = Arc::new(Progress::default());
+        let progress = self.progress.clone();
         let mut trace = Trace::default();
         let model = self.ws.model(&self.id).cloned();
         let outcome = match model {
@@ -104,15 +133,6 @@ impl NodeTask {
                 .at(shown(&model.file.path), model.recorded.config_line)
                 .hint("use table, view, incremental, ephemeral or file"));
         }
-        (self.events)(Event::NodeStart(NodeStart {
-            index: self.index,
-            total: self.total,
-            unique_id: self.id.clone(),
-            materialized: materialized.as_str().into(),
-            relation: trace.relation.clone(),
-            engine: self.engine_guess(model, &target),
-            progress: progress.clone(),
-        }));
         let mode = self.cancellable(write_mode(ws, model, &target, &relation)).await?;
         let incremental = mode != WriteMode::Replace;
         let subject = Subject {
@@ -173,12 +193,17 @@ impl NodeTask {
         let named = |e: Error| e.connection(&target.name);
         if at_home && let Some(exec) = target.connector.execute() {
             if *materialized == Materialized::View {
-                self.cancellable(exec.create_view_as(relation, &compiled.sql)).await.map_err(named)?;
-                return Ok((None, vec![]));
+                let made = self.cancellable(exec.create_view_as(relation, &compiled.sql)).await;
+                return match made {
+                    Ok(()) => Ok((None, vec![])),
+                    Err(e) => Err(named(missing_input(e, &compiled.inputs).await)),
+                };
             }
             let made = self.cancellable(exec.create_table_as(relation, &compiled.sql, options)).await;
-            let LoadReport { rows, notes } = made.map_err(named)?;
-            return Ok((Some(rows), notes));
+            return match made {
+                Ok(LoadReport { rows, notes }) => Ok((Some(rows), notes)),
+                Err(e) => Err(named(missing_input(e, &compiled.inputs).await)),
+            };
         }
         let read = ReadOptions {
             parallelism: ws.threads(),
@@ -231,6 +256,22 @@ fn render_hook(
         ..NodeInfo::default()
     };
     ws.templates.render(Template { name: subject.name, path: subject.path, text: subject.text }, &info, context)
+}
+
+/// The database's own "no such table" knows nothing of the project: where an input isn't there, say which it is.
+async fn missing_input(e: Error, inputs: &[InputRef]) -> Error {
+    if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Sql) {
+        return e;
+    }
+    for input in inputs {
+        match input.connection.connector.describe(&input.relation).await {
+            Err(missing) if missing.kind() == ErrorKind::NotFound && !input.said.is_empty() => {
+                return missing.with_message(|m| format!("{}: {m}", input.said));
+            }
+            _ => {}
+        }
+    }
+    e
 }
 
 /// Replace, or how to add where the model is incremental and its table is there.

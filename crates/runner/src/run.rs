@@ -95,8 +95,16 @@ impl Workspace {
             &stop,
             |index, id| {
                 lock(&indices).insert(id.into(), index);
-                NodeTask { ws: self.clone(), id: id.into(), index, total, events: events.clone(), cancel: stop.clone() }
-                    .run()
+                let task = NodeTask {
+                    ws: self.clone(),
+                    id: id.into(),
+                    index,
+                    total,
+                    events: events.clone(),
+                    cancel: stop.clone(),
+                    progress: Arc::default(),
+                };
+                task.announce().run()
             },
             |id, result| {
                 let status = result.status;

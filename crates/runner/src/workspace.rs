@@ -59,6 +59,18 @@ impl Workspace {
             options.load.target = options.target.clone();
         }
         let project = Project::load(&options.load)?;
+        let compute = &project.file.compute;
+        for (named, place) in
+            [(options.compute.as_deref(), None), (Some(compute.default_engine.as_str()), Some(&project.file.file))]
+        {
+            // A wrong engine is one error now, not one for each model later.
+            if let Some(name) = named.filter(|n| *n != "auto") {
+                registry.engine(name).map_err(|e| match place {
+                    Some(file) => e.at(file.display(), compute.line),
+                    None => e,
+                })?;
+            }
+        }
         let profiles = Arc::new(project.profiles.clone());
         let default_target = project.target.clone();
         let invocation_id = uuid::Uuid::new_v4().to_string();

@@ -11,7 +11,7 @@ use duckdb::ffi;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use xdb_core::{EngineOptions, Error, ErrorKind, Result};
+use xdb_core::{EngineOptions, Error, ErrorKind, Literal, Result};
 
 /// A DuckDB and one connection to it. One statement runs at a time; [`Database::interrupt`] may come from any thread.
 pub(crate) struct Database {
@@ -105,8 +105,8 @@ impl Database {
         if state == ffi::DuckDBSuccess { Ok(()) } else { Err(result.error()) }
     }
 
-    /// Prepares `sql`, which must be a single SELECT.
-    pub(crate) fn prepare_select(self: &Arc<Self>, sql: &str) -> Result<Statement> {
+    /// Prepares `sql`, which must be a single SELECT, and binds its parameters.
+    pub(crate) fn prepare_select(self: &Arc<Self>, sql: &str, params: &[(String, Literal)]) -> Result<Statement> {
         let statements = Extracted::new(self, sql)?;
         if statements.count != 1 {
             return Err(not_one_select());
@@ -123,9 +123,7 @@ impl Database {
             return Err(not_one_select());
         }
         // SAFETY: as above.
-        if unsafe { ffi::duckdb_nparams(statement.raw) } > 0 {
-            return Err(Error::new(ErrorKind::Sql, "duckdb: the SQL has parameters, but nothing gives them values"));
-        }
+        unsafe { crate::bind::bind(statement.raw, params)? };
         Ok(statement)
     }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use xdb_core::{
-    ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, Explanation, Naming, Result,
-    TableInput,
+    ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, Explanation, Literal, Naming,
+    Result, TableInput,
 };
 use xdb_federation::needs;
 
@@ -35,7 +35,7 @@ impl Engine for DuckDbEngine {
         let options = options.clone();
         let shared = Arc::new(Shared::new(Handle::current(), options.threads.max(1)));
         let db = blocking(move || Database::open(&options)).await?;
-        Ok(Box::new(Session { db, shared, tables: vec![], names: vec![], last: None }))
+        Ok(Box::new(Session { db, shared, tables: vec![], names: vec![], params: vec![], last: None }))
     }
 }
 
@@ -46,6 +46,8 @@ struct Session {
     tables: Vec<(String, Arc<Table>)>,
     /// In the order of `tables`.
     names: Vec<Named>,
+    /// Of the next query.
+    params: Vec<(String, Literal)>,
     /// The query that was started last.
     last: Option<run::Done>,
 }
@@ -171,11 +173,17 @@ impl EngineSession for Session {
         Ok(())
     }
 
+    fn bind(&mut self, params: Vec<(String, Literal)>) -> Result<()> {
+        self.params = params;
+        Ok(())
+    }
+
     async fn execute(&mut self, sql: &str) -> Result<ArrowStream> {
         self.settle().await;
         let planned = self.plan_filters(sql).await?;
         let translated = self.translate(sql).await?;
-        let (stream, done) = run::start(self.db.clone(), self.shared.clone(), translated, planned).await?;
+        let (stream, done) =
+            run::start(self.db.clone(), self.shared.clone(), translated, self.params.clone(), planned).await?;
         self.last = Some(done);
         Ok(stream)
     }
@@ -184,9 +192,9 @@ impl EngineSession for Session {
         self.settle().await;
         self.plan_filters(sql).await?;
         let translated = self.translate(sql).await?;
-        let (db, tables) = (self.db.clone(), self.tables.clone());
+        let (db, tables, params) = (self.db.clone(), self.tables.clone(), self.params.clone());
         let (plan, scans) = blocking(move || {
-            db.prepare_select(&translated)?;
+            db.prepare_select(&translated, &params)?;
             Ok((explain::plan_text(&db, &translated)?, explain::scans(&db, &translated, &tables)?))
         })
         .await?;

@@ -13,6 +13,7 @@
 //! | `syntax` | DuckDB's own syntax tree of a query |
 //! | `error`, `explain` | DuckDB's error texts as ours; its plans with what each source is asked |
 
+mod bind;
 mod database;
 mod engine;
 mod error;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use xdb_core::{ArrowStream, Error, LogicalType, PanicFlag, Result};
+use xdb_core::{ArrowStream, Error, Literal, LogicalType, PanicFlag, Result};
 
 /// A batch is closed at this many rows …
 const BATCH_ROWS: usize = 8192;
@@ -27,6 +27,7 @@ pub(crate) async fn start(
     db: Arc<Database>,
     shared: Arc<Shared>,
     sql: String,
+    params: Vec<(String, Literal)>,
     planned: Option<Schema>,
 ) -> Result<(ArrowStream, Done)> {
     let (ready, is_ready) = oneshot::channel();
@@ -40,7 +41,7 @@ pub(crate) async fn start(
     std::thread::Builder::new().name("xdb-duckdb".into()).spawn(move || {
         let _ended = ended;
         let _panics = panics;
-        run(&db, &shared, &sql, planned, ready, &rows);
+        run(&db, &shared, (&sql, &params), planned, ready, &rows);
     })?;
     let schema = is_ready.await.map_err(|_| Error::internal("duckdb: the query's thread broke"))??;
     let batches = stream::unfold(Some((next, guard, flag)), |state| async {
@@ -97,14 +98,21 @@ impl Drop for CancelOnDrop {
 type Ready = oneshot::Sender<Result<SchemaRef>>;
 type Sender = mpsc::Sender<Result<RecordBatch>>;
 
-fn run(db: &Arc<Database>, shared: &Shared, sql: &str, planned: Option<Schema>, ready: Ready, rows: &Sender) {
+fn run(
+    db: &Arc<Database>,
+    shared: &Shared,
+    (sql, params): (&str, &[(String, Literal)]),
+    planned: Option<Schema>,
+    ready: Ready,
+    rows: &Sender,
+) {
     let explain = |e: Error| match shared.take_error() {
         Some(ours) => ours,
         None if shared.is_cancelled() => Error::cancelled(),
         None => e,
     };
     let prepare = || -> Result<(Statement, Columns)> {
-        let statement = db.prepare_select(sql)?;
+        let statement = db.prepare_select(sql, params)?;
         let mut columns = columns(statement.columns())?;
         if let Some(planned) = planned {
             columns.set_schema(with_logical_types(&columns.schema(), &planned));
