@@ -282,6 +282,14 @@ fn parameters_are_bound() {
     let sql = "select c.name from shop.customers c join erp.orders o using (customer_id) where o.status = $s and c.name <> $n order by 1";
     let args = ["query", sql, "--param", "s=cancelled", "--param", "n=x' or '1'='1", "--output", "csv"];
     assert_eq!(p.run(&args).ok().stdout().lines().count(), 2);
+    let duck = [&args[..], &["--compute", "duckdb"]].concat();
+    assert_eq!(p.run(&duck).ok().stdout(), p.run(&args).ok().stdout());
+    let typed = "select name, $d as d, $b as b from shop.customers where customer_id = $id";
+    let typed = ["query", typed, "--param", "d=-1.50", "--param", "b=true", "--param", "id=7", "--output", "csv"];
+    for engine in ["duckdb", "datafusion"] {
+        let out = p.run(&[&typed[..], &["--compute", engine]].concat()).ok();
+        assert_eq!(out.stdout(), "name,d,b\nGrace Hopper,-1.50,true\n", "{engine}");
+    }
     snapshot!(p.run(&["query", "select name from shop.customers where customer_id = $id", "--param", "id=7"]), @r"
     exit code: 0
     ----- stdout -----
