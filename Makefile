@@ -28,7 +28,7 @@ fmt: ## format the code
 	$(CARGO) fmt --all
 
 bench: libduckdb ## measure xdb beside its peers (docs/benchmarks.md)
-	$(CARGO) dev bench
+	@crates/dev/bench/bench.sh
 
 docs: libduckdb ## write the generated docs again
 	$(CARGO) dev docs
