@@ -127,20 +127,8 @@ fn settings() {
     exit code: 1
     ----- stdout -----
     ----- stderr -----
-    [TIME]  Running with xdb=[VERSION]
-    [TIME]  Found 1 model, 1 source
-    [TIME]  Concurrency: [N] threads
-    [TIME]
-    [TIME]  1 of 1 START table model main.a ...................................... [RUN]
-    [TIME]  1 of 1 ERROR creating table model main.a ............................. [ERROR in [DURATION]]
-    [TIME]
-    [TIME]  Finished running 1 table model in [DURATION].
-    [TIME]
     error: there is no engine `dukdb`
-      model: a
     hint: did you mean `duckdb`?
-
-    [TIME]  Done. PASS=0 WARN=0 ERROR=1 SKIP=0 TOTAL=1
     ");
     snapshot!(project().run(&["run", "-t", "lcoal"]), @r"
     exit code: 1
@@ -169,9 +157,10 @@ fn connections() {
     [TIME]  Found 1 model, 1 source
     [TIME]  Concurrency: [N] threads
     [TIME]
-    [TIME]  1 of 1 ERROR creating model.shop.a ................................... [ERROR in [DURATION]]
+    [TIME]  1 of 1 START table model a ........................................... [RUN]
+    [TIME]  1 of 1 ERROR creating table model a .................................. [ERROR in [DURATION]]
     [TIME]
-    [TIME]  Finished running 1 model in [DURATION].
+    [TIME]  Finished running 1 table model in [DURATION].
     [TIME]
     error: connection `local`: environment variable `SHOP_DB` is not set
       at: [PROJECT]/profiles.yml:1
@@ -188,9 +177,10 @@ fn connections() {
     [TIME]  Found 1 model, 1 source
     [TIME]  Concurrency: [N] threads
     [TIME]
-    [TIME]  1 of 1 ERROR creating model.shop.a ................................... [ERROR in [DURATION]]
+    [TIME]  1 of 1 START table model a ........................................... [RUN]
+    [TIME]  1 of 1 ERROR creating table model a .................................. [ERROR in [DURATION]]
     [TIME]
-    [TIME]  Finished running 1 model in [DURATION].
+    [TIME]  Finished running 1 table model in [DURATION].
     [TIME]
     error: there is no adapter `sqlit`
       at: [PROJECT]/profiles.yml:1
@@ -208,9 +198,10 @@ fn connections() {
     [TIME]  Found 1 model, 1 source
     [TIME]  Concurrency: [N] threads
     [TIME]
-    [TIME]  1 of 1 ERROR creating model.shop.a ................................... [ERROR in [DURATION]]
+    [TIME]  1 of 1 START table model a ........................................... [RUN]
+    [TIME]  1 of 1 ERROR creating table model a .................................. [ERROR in [DURATION]]
     [TIME]
-    [TIME]  Finished running 1 model in [DURATION].
+    [TIME]  Finished running 1 table model in [DURATION].
     [TIME]
     error: connection `local` has an unknown key `pth`
       at: [PROJECT]/profiles.yml:1
@@ -267,12 +258,10 @@ fn tables_and_columns() {
     [TIME]
     [TIME]  Finished running 1 table model in [DURATION].
     [TIME]
-    error: no such table: main.orders
+    error: source `raw.orders`: there is no table or view `orders` in `local`
       model: b
-      connection: local
-      relation: main.b
-      server code: 1
-      SQL sent: select * from "main"."orders"
+      relation: main.orders
+    hint: there is: a
 
     [TIME]  Done. PASS=0 WARN=0 ERROR=1 SKIP=0 TOTAL=1
     "#);

@@ -74,6 +74,9 @@ impl NodeTask {
         let model = self.ws.model(&self.id).cloned();
         let outcome = match model {
             Ok(m) => {
+                // Until more is known; a node may fail before it is.
+                trace.relation = m.file.name.clone();
+                trace.materialized = m.config.materialized.as_str().into();
                 let built = self.build(&m, &progress, &mut trace).await;
                 built.map_err(|e| explain_engine(e, &trace).model(&m.file.name))
             }

@@ -234,7 +234,7 @@ impl Statement {
         let _turn = self.db.turn();
         let mut rows = Rows::empty();
         rows.db = Some(self.db.clone());
-        // SAFETY: the statement is prepared and has no parameters; `Rows` destroys the result.
+        // SAFETY: the statement is prepared and its parameters are bound; `Rows` destroys the result.
         let state = unsafe { ffi::duckdb_execute_prepared_streaming(self.raw, &mut rows.raw) };
         if state == ffi::DuckDBSuccess { Ok(rows) } else { Err(rows.error()) }
     }
@@ -259,6 +259,21 @@ impl Rows {
     fn empty() -> Self {
         // SAFETY: C asks for a zeroed struct to fill.
         Self { raw: unsafe { std::mem::zeroed() }, db: None }
+    }
+
+    /// Name and type of each column. Known here even where a parameter's value decides them.
+    pub(crate) fn columns(&mut self) -> Vec<(String, Logical)> {
+        // SAFETY: the result is live; names belong to it, types are freed by `Logical`.
+        unsafe {
+            let n = ffi::duckdb_column_count(&mut self.raw);
+            (0..n)
+                .map(|i| {
+                    let name = ffi::duckdb_column_name(&mut self.raw, i);
+                    let owned = if name.is_null() { String::new() } else { text(name) };
+                    (owned, Logical(ffi::duckdb_column_logical_type(&mut self.raw, i)))
+                })
+                .collect()
+        }
     }
 
     /// The next chunk, of 1 to 2048 rows; computing it happens here.

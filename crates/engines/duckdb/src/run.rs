@@ -111,15 +111,18 @@ fn run(
         None if shared.is_cancelled() => Error::cancelled(),
         None => e,
     };
-    let prepare = || -> Result<(Statement, Columns)> {
+    let prepare = || -> Result<(Statement, Option<Rows>, Columns)> {
         let statement = db.prepare_select(sql, params)?;
-        let mut columns = columns(statement.columns())?;
+        // A column that a parameter is part of has no type before the statement runs.
+        let mut running = if params.is_empty() { None } else { Some(statement.stream()?) };
+        let described = running.as_mut().map_or_else(|| statement.columns(), Rows::columns);
+        let mut columns = columns(described)?;
         if let Some(planned) = planned {
             columns.set_schema(with_logical_types(&columns.schema(), &planned));
         }
-        Ok((statement, columns))
+        Ok((statement, running, columns))
     };
-    let (statement, mut columns) = match prepare() {
+    let (statement, running, mut columns) = match prepare() {
         Ok(p) => p,
         Err(e) => {
             // Nobody listens only where nobody wants the answer.
@@ -130,7 +133,8 @@ fn run(
     if ready.send(Ok(columns.schema())).is_err() {
         return;
     }
-    if let Err(e) = statement.stream().and_then(|r| send_all(r, &mut columns, rows)) {
+    let started = running.map_or_else(|| statement.stream(), Ok);
+    if let Err(e) = started.and_then(|r| send_all(r, &mut columns, rows)) {
         let _ = rows.blocking_send(Err(explain(e)));
     }
 }
