@@ -2,7 +2,7 @@
 """run.py: measures xdb beside its peers on TPC-H data in PostgreSQL and MariaDB; writes docs/benchmarks.md.
 
 Called by `make bench` inside with-services.sh, which has started both servers (XDB_TEST_SERVICES) with empty data.
-Environment: XDB_BENCH_CACHE (the folder setup.sh filled), XDB_BENCH_XDB (the release binary), XDB_BENCH_RUNS (3),
+Environment: XDB_BENCH_CACHE (the folder setup.sh filled), XDB_BENCH_XDB (the release binary), XDB_BENCH_RUNS (3), XDB_BENCH_WARMUP (1),
 XDB_BENCH_ONLY (a regular expression on group names), XDB_BENCH_SCALE (1).
 Each figure is of whole processes: wall time, CPU of the client's process tree, peak memory of its largest process. In
 a group the contenders take turns, so that a machine that slows down slows them all.
@@ -16,6 +16,7 @@ REPO = HERE.parents[2]
 CACHE = Path(os.environ["XDB_BENCH_CACHE"])
 XDB = os.environ["XDB_BENCH_XDB"]
 RUNS = int(os.environ.get("XDB_BENCH_RUNS", "3"))
+WARMUP = int(os.environ.get("XDB_BENCH_WARMUP", "1"))
 SCALE = os.environ.get("XDB_BENCH_SCALE", "1")
 ONLY = re.compile(os.environ.get("XDB_BENCH_ONLY", "."))
 VENV = Path((CACHE / "venv.path").read_text().strip())
@@ -65,7 +66,7 @@ def load():
     sh("psql -X -q -v ON_ERROR_STOP=1", input=ddl.encode())
     for t in TABLES:
         sh(f"psql -X -q -c \"\\copy {t} from '{DATA}/{t}.csv' csv header\"")
-    psql("vacuum analyze")
+    psql("analyze")
     log("loading MariaDB")
     sh(MYSQL, input=ddl.encode())
     for t in TABLES:
@@ -109,9 +110,10 @@ def xdb_run(model, extra=""):
     return f"{XDB} run --project-dir {PROJECT} --profiles-dir {PROJECT} -s {model} {extra}"
 
 
-def xdb_read(conn, schema, threads):
-    return (f"{XDB} query --profiles-dir {PROJECT} --compute datafusion --threads {threads} --output arrow "
-            f"'select * from {conn}.{schema}.lineitem'")
+def xdb_read(conn, threads):
+    # As many connections as processors that it may use.
+    return (f"taskset -c 0-{threads - 1} {XDB} show --project-dir {PROJECT} --profiles-dir {PROJECT} --compute datafusion --output arrow "
+            f"--limit 0 --inline \"select * from {{{{ source('{conn}', 'lineitem') }}}}\"")
 
 
 def peer(task):
@@ -120,7 +122,6 @@ def peer(task):
 
 def groups():
     """Group -> (reference, {contender: (command, set-up before each run)})."""
-    my_db = MY["database"]
     bench = "drop table if exists bench_out."
     load_data = (f"""{MYSQL} --local-infile=1 -e "load data local infile '{DATA}/lineitem.csv' into table li_ref
                   fields terminated by ',' optionally enclosed by '\\"' lines terminated by '\\n' ignore 1 lines" """)
@@ -128,24 +129,24 @@ def groups():
     g = {}
     g["read PostgreSQL lineitem, 1 connection"] = ("psql COPY binary, thrown away", {
         "psql COPY binary, thrown away": ('psql -X -c "copy lineitem to stdout (format binary)"', None),
-        "xdb": (xdb_read("pg", "public", 1), None),
+        "xdb": (xdb_read("pg", 1), None),
         "ConnectorX": (peer("cx-pg-1"), None),
         "ADBC": (peer("adbc-pg"), None),
     })
     g["read PostgreSQL lineitem, 2 connections"] = ("psql COPY binary, thrown away", {
         "psql COPY binary, thrown away": ('psql -X -c "copy lineitem to stdout (format binary)"', None),
-        "xdb": (xdb_read("pg", "public", 2), None),
+        "xdb": (xdb_read("pg", 2), None),
         "ConnectorX": (peer("cx-pg-2"), None),
         "DuckDB": (peer("duck-pg"), None),
     })
     g["read MariaDB lineitem, 1 connection"] = ("ConnectorX", {
         "mariadb --quick, thrown away": (f"{MYSQL} --quick -e 'select * from lineitem'", None),
-        "xdb": (xdb_read("my", my_db, 1), None),
+        "xdb": (xdb_read("my", 1), None),
         "ConnectorX": (peer("cx-my-1"), None),
         "DuckDB": (peer("duck-my"), None),
     })
     g["read MariaDB lineitem, 2 connections"] = ("ConnectorX", {
-        "xdb": (xdb_read("my", my_db, 2), None),
+        "xdb": (xdb_read("my", 2), None),
         "ConnectorX": (peer("cx-my-2"), None),
     })
     g["load 6M rows into PostgreSQL"] = ("ADBC, from Arrow", {
@@ -191,7 +192,7 @@ def measure(command):
 def run_group(name, contenders):
     taken = {c: [] for c in contenders}
     failed = {}
-    for i in range(RUNS + 1):  # the first round warms caches and isn't counted
+    for i in range(WARMUP + RUNS):  # the first round warms caches and isn't counted
         for c, (command, before) in contenders.items():
             if c in failed:
                 continue
@@ -203,7 +204,7 @@ def run_group(name, contenders):
                 failed[c] = str(e)
                 log(f"{name}: {c} FAILED: {e}")
                 continue
-            if i:
+            if i >= WARMUP:
                 taken[c].append(figures)
                 log(f"{name}: {c}: {figures[0]:.2f} s, CPU {figures[1]:.2f} s, {figures[2]:.0f} MB")
     return taken, failed
@@ -218,7 +219,7 @@ def main():
     out = [
         "# Benchmarks", "",
         "Written by `make bench`; don't edit. xdb (release build) beside its peers in one run, taking turns; every figure is the",
-        f"median of {RUNS} runs of whole processes after a warm-up (in brackets: minimum–maximum). CPU is the client's, memory its peak.",
+        f"median of {RUNS} runs of whole processes after {WARMUP} to warm up (in brackets: minimum–maximum). CPU is the client's, memory its peak.",
         "Peers: ConnectorX 0.4.6, DuckDB 1.5.5 with its postgres and mysql extensions, ADBC PostgreSQL 1.13.0, the servers' own clients.", "",
         f"{date.today()}, TPC-H scale factor {SCALE}, {(SERVICES/'postgres'/'version').read_text().strip()},"
         f" {(SERVICES/'mariadb'/'version').read_text().strip()} (buffer pool {os.environ.get('XDB_TEST_MARIADB_BUFFER_POOL', '256M')}),"
