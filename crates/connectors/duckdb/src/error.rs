@@ -25,7 +25,8 @@ fn from_message(full: &str) -> Error {
         "IO" if has("not a valid DuckDB") || has("Corrupt") || has("checksum") => ErrorKind::Protocol,
         "IO" if has("No such file") || has("does not exist") => ErrorKind::NotFound,
         "IO" if has("ermission denied") || has("ead-only file") => ErrorKind::Permission,
-        "IO" if has("No space left") || has("disk is full") => ErrorKind::Resource,
+        // A commit on a full disk is an error of the transaction's, with the reason inside.
+        _ if has("No space left on device") || has("disk is full") => ErrorKind::Resource,
         "IO" => ErrorKind::Io,
         "Out of Memory" => ErrorKind::Resource,
         "INTERRUPT" => ErrorKind::Cancelled,
@@ -49,7 +50,7 @@ fn from_message(full: &str) -> Error {
         ErrorKind::Permission => {
             "check `read_only` of this connection, and that this user may write the file and its folder"
         }
-        ErrorKind::Resource if class == "IO" => "free some disk space, then run `xdb retry`",
+        ErrorKind::Resource if class != "Out of Memory" => "free some disk space, then run `xdb retry`",
         ErrorKind::Resource => "raise `memory_limit` of this connection, or ask for less at once",
         ErrorKind::Protocol => "check that `path` names a DuckDB database of a version that DuckDB 1.5 can read",
         _ => "",
@@ -74,6 +75,10 @@ mod tests {
             ("TransactionContext Error: Catalog write-write conflict on create with \"t\"", ErrorKind::Conflict),
             ("INTERRUPT Error: Interrupted!", ErrorKind::Cancelled),
             ("Out of Memory Error: failed to allocate data", ErrorKind::Resource),
+            (
+                "TransactionContext Error: Failed to commit: Could not write file \"x\": No space left on device",
+                ErrorKind::Resource,
+            ),
             (
                 "Invalid Input Error: Cannot execute statement of type \"CREATE\" on database \"x\" which is attached in read-only mode!",
                 ErrorKind::Permission,
