@@ -27,14 +27,18 @@ const QUEUE: usize = 1;
 /// Makes sure of the target's schema. Asking first: CREATE SCHEMA needs its right even where there is nothing to create.
 pub(crate) async fn ensure_schema(conn: &mut Conn, target: &Relation) -> Result<()> {
     let schema = target.schema.as_deref().unwrap_or_default();
-    if conn
-        .value(&format!("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {}", sql::text(schema)))
-        .await?
-        .is_none()
-    {
-        conn.run(&format!("CREATE SCHEMA IF NOT EXISTS {}", sql::ident(schema))).await?;
+    let ask = format!("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {}", sql::text(schema));
+    if conn.value(&ask).await?.is_some() {
+        return Ok(());
     }
-    Ok(())
+    match conn.run(&format!("CREATE SCHEMA IF NOT EXISTS {}", sql::ident(schema))).await {
+        Ok(_) => Ok(()),
+        // IF NOT EXISTS doesn't keep two sessions from creating it at once: one of them fails on the catalog's index.
+        Err(e) => match conn.value(&ask).await {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(e),
+        },
+    }
 }
 
 /// Names longer than this are cut by the server with no more than a notice.

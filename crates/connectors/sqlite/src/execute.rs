@@ -134,9 +134,6 @@ async fn with_stage<T: Send + 'static>(
         watch.begin(stage.conn.get_interrupt_handle());
         let out = work(&stage, &settings);
         watch.end();
-        if out.is_ok() {
-            stage.keep();
-        }
         out
     })
     .await

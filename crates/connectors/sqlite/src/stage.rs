@@ -16,19 +16,18 @@ use xdb_core::names::staging_name;
 use xdb_core::{Error, ErrorKind, Result, ResultExt};
 
 /// A connection that may write the target, with an empty staging database.
+///
+/// A target's file that opening made stays, empty, where the load comes to nothing: somebody else (another model of this
+/// run) may have it open by now, and what they commit into a file without a name would be lost.
 pub(crate) struct Stage {
     pub(crate) conn: Connection,
-    /// The target's file, if opening made it: removed again where the load comes to nothing.
-    made: Option<PathBuf>,
 }
 
 impl Stage {
     /// Fails where the target can't be written now: read-only, no permission, locked for longer than `busy_timeout`.
     pub(crate) fn open(s: &Settings) -> Result<Self> {
         let file = s.address.file();
-        let made = file.filter(|p| !p.exists()).map(Path::to_path_buf);
-        let conn = open(s, Purpose::Write)?;
-        let stage = Self { conn, made };
+        let stage = Self { conn: open(s, Purpose::Write)? };
         stage.conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(plain).map_error(|e| cannot_write(s, e))?;
         let side = match file {
             None => None,
@@ -59,21 +58,6 @@ impl Stage {
     pub(crate) fn create_rows(&self, definitions: &[String]) -> Result<()> {
         let sql = format!("CREATE TABLE {ROWS} ({})", definitions.join(", "));
         self.conn.execute_batch(&sql).map_err(plain).with_sql(&sql)
-    }
-
-    /// The target is written: what was made stays.
-    pub(crate) fn keep(mut self) {
-        self.made = None;
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if let Some(path) = &self.made
-            && std::fs::metadata(path).is_ok_and(|m| m.len() == 0)
-        {
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 

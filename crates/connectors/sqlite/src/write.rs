@@ -154,10 +154,7 @@ impl Job {
                         rows,
                     };
                     let report = commit(&stage.conn, &change).map_err(|e| self.context(e));
-                    match &report {
-                        Ok(_) => stage.keep(),
-                        Err(_) => drop(stage),
-                    }
+                    drop(stage);
                     drop(turn);
                     let _ = answer.send(report);
                     return;
