@@ -51,7 +51,7 @@ pub struct LoadReport {
 
 /// Rows go to a staging table; the target changes only in `commit`. Dropping a session without either must leave the
 /// target as it was, and must try to remove the staging table; a crash may leave one, named by
-/// [`crate::names::staging_name`], which a later run removes.
+/// [`crate::names::staging_name`], which nothing removes yet.
 #[async_trait]
 pub trait LoadSession: Send {
     /// Columns are matched by position; the schema is the one given to `begin`.
