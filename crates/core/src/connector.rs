@@ -2,8 +2,8 @@
 
 use crate::{
     ArrowStream, Capabilities, Error, Literal, LoadOptions, LoadReport, LoadSession, ParamSpec, Params, Predicate,
-    Pushdown, ReadContext, Relation, RelationInfo, RelationPattern, Result, ScanPlan, ScanRequest, SourceType, Split,
-    TableInfo, TargetType,
+    Pushdown, Query, ReadContext, ReadEstimate, Relation, RelationInfo, RelationPattern, Result, ScanPlan, ScanRequest,
+    SourceType, Split, TableInfo, TargetType,
 };
 use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
@@ -96,6 +96,22 @@ pub trait Extract: Send + Sync {
     async fn plan(&self, request: &ScanRequest) -> Result<ScanPlan>;
     /// Bounded batches, back-pressure, cancellation on drop. The stream's schema is the plan's.
     async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream>;
+    /// Whether `query` can be sent and returns there, for every possible content of its relations, the rows it means;
+    /// else why not, in few words for `explain`. Pure. Asked about each query before `plan_query`.
+    fn accepts(&self, query: &Query) -> Result<(), String> {
+        let _ = query;
+        Err("this connector reads relations, not queries".into())
+    }
+    /// The read of a whole query that was accepted. The stream's schema is `query.schema()`.
+    async fn plan_query(&self, query: &Query) -> Result<ScanPlan> {
+        let _ = query;
+        Err(Error::unsupported("this connector reads relations, not queries"))
+    }
+    /// The server's own estimate of a planned read (`EXPLAIN`), without running it; `None` where it has none.
+    async fn estimate(&self, plan: &ScanPlan) -> Result<Option<ReadEstimate>> {
+        let _ = plan;
+        Ok(None)
+    }
 }
 
 #[async_trait]

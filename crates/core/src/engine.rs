@@ -44,6 +44,24 @@ pub struct EngineOptions {
     pub extra: serde_json::Map<String, serde_json::Value>,
 }
 
+/// How much work is sent to the sources. The answer is the same in each mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PushdownMode {
+    /// Whole columns and rows are read: for tests and for distrust.
+    Off,
+    /// What keeps the answer and is expected to be faster there, by the sources' own estimates.
+    #[default]
+    Safe,
+    /// Everything that keeps the answer, whatever the estimates say.
+    Aggressive,
+}
+impl PushdownMode {
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
+}
+
 /// One relation that the SQL reads, described but not yet read.
 #[derive(Clone, Debug)]
 pub struct TableInput {
@@ -56,8 +74,7 @@ pub struct TableInput {
     /// Most splits of one scan.
     pub parallelism: usize,
     pub types: TypePolicy,
-    /// `false`: read whole tables (`pushdown: off`), for tests and for distrust.
-    pub pushdown: bool,
+    pub pushdown: PushdownMode,
 }
 impl TableInput {
     /// The three parts of its federated name.

@@ -12,6 +12,7 @@ pub mod load;
 pub mod names;
 pub mod params;
 pub mod predicate;
+pub mod query;
 pub mod registry;
 pub mod relation;
 pub mod scan;
@@ -22,11 +23,17 @@ pub mod types;
 
 pub use capability::{Capabilities, SourceType, TargetType};
 pub use connector::{Connector, ConnectorConfig, ConnectorDef, ContextId, Execute, Extract, Load, ServerInfo};
-pub use engine::{Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Explanation, Naming, TableInput};
+pub use engine::{
+    Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Explanation, Naming, PushdownMode, TableInput,
+};
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use load::{LoadOptions, LoadReport, LoadSession, WriteMode};
 pub use params::{ParamKind, ParamSpec, Params, RawParams};
 pub use predicate::{CompareOp, Literal, Predicate, Pushdown};
+pub use query::{
+    AggregateFunction, Query, QueryAggregate, QueryArithmetic, QueryColumn, QueryDatePart, QueryExpr, QueryItem,
+    QueryJoin, QueryOrder, QuerySource, ReadEstimate,
+};
 pub use registry::Registry;
 pub use relation::{ColumnInfo, Relation, RelationInfo, RelationKind, RelationPattern, TableInfo};
 pub use scan::{ReadContext, ScanGuard, ScanPlan, ScanRequest, Split};

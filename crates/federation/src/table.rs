@@ -38,7 +38,7 @@ impl RemoteTable {
         filters
             .iter()
             .map(|f| {
-                if !self.input.pushdown {
+                if !self.input.pushdown.is_on() {
                     return (None, Pushdown::no("pushdown is off"));
                 }
                 match convert::predicate(f, &table.schema) {
@@ -93,7 +93,7 @@ impl TableProvider for RemoteTable {
             }
         }
         // A whole-relation limit is cheapest as one statement.
-        let limit = limit.filter(|_| all_exact && self.input.pushdown).map(|n| n as u64);
+        let limit = limit.filter(|_| all_exact && self.input.pushdown.is_on()).map(|n| n as u64);
         let mut permits = Vec::new();
         if limit.is_none() {
             while permits.len() + 1 < self.input.parallelism {

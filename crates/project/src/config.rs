@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use xdb_core::names::{nearest, suggest};
-use xdb_core::{Error, Result, TypePolicy};
+use xdb_core::{Error, PushdownMode, Result, TypePolicy};
 
 /// What becomes of a model's rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -79,8 +79,8 @@ pub struct ModelConfig {
     pub post_hook: Vec<String>,
     pub meta: Map<String, Value>,
     pub types: Option<TypePolicy>,
-    /// `on`, `off`.
-    pub pushdown: Option<String>,
+    /// `off`, `safe`, `aggressive`.
+    pub pushdown: Option<PushdownMode>,
     /// Every other key: `format`, `location`, `indexes`, `contract` …
     pub extra: Map<String, Value>,
     /// The merged keys as they were written, for `config.get()`, `config.x:y` and the manifest.
@@ -370,8 +370,14 @@ fn convert<'p>(
         },
     };
     let pushdown = match raw.get("pushdown") {
-        Some(Value::Bool(b)) => Some(if *b { "on" } else { "off" }.to_string()),
-        _ => one_of("pushdown", &["on", "off"], None)?,
+        Some(Value::Bool(true)) => Some(PushdownMode::Safe),
+        Some(Value::Bool(false)) => Some(PushdownMode::Off),
+        _ => match one_of("pushdown", &["off", "safe", "aggressive"], None)?.as_deref() {
+            Some("off") => Some(PushdownMode::Off),
+            Some("safe") => Some(PushdownMode::Safe),
+            Some("aggressive") => Some(PushdownMode::Aggressive),
+            _ => None,
+        },
     };
     let meta = match raw.get("meta") {
         None | Some(Value::Null) => Map::new(),
@@ -474,7 +480,7 @@ mod tests {
         let c = one(json!({"format": "parquet", "indexes": [{"columns": ["a"]}], "my_own": 1, "types": "lossy", "pushdown": false})).unwrap();
         assert!(c.enabled && !c.materialized_given && c.materialized == Materialized::View);
         assert_eq!(c.extra.keys().collect::<Vec<_>>(), ["format", "indexes", "my_own"]);
-        assert_eq!((c.types, c.pushdown.as_deref()), (Some(TypePolicy::Lossy), Some("off")));
+        assert_eq!((c.types, c.pushdown), (Some(TypePolicy::Lossy), Some(PushdownMode::Off)));
         assert_eq!(one(json!({"enabled": "False", "full_refresh": "yes"})).unwrap().full_refresh, Some(true));
         assert_eq!(
             one(json!({"materialized": "materialized_view"})).unwrap().materialized,

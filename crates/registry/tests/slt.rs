@@ -49,7 +49,7 @@ async fn run(place: &Place, case: &Case, prefix: &str) -> Result<Option<String>>
             spare: Arc::new(Semaphore::new(2)),
             parallelism: 2,
             types: TypePolicy::Exact,
-            pushdown: true,
+            pushdown: xdb_core::PushdownMode::Safe,
         };
         session.attach(EngineInput::Table(input)).await?;
     }

@@ -9,7 +9,7 @@ use crate::sqlnames;
 use crate::workspace::Workspace;
 use std::path::Path;
 use std::sync::Arc;
-use xdb_core::{ArrowStream, EngineDef, Error, Explanation, Literal, Naming, ReadContext, Result};
+use xdb_core::{ArrowStream, EngineDef, Error, Explanation, Literal, Naming, PushdownMode, ReadContext, Result};
 
 /// A running query. Keep it whole while its stream is read.
 pub struct Query {
@@ -36,7 +36,8 @@ pub struct QueryOptions {
     pub params: Vec<(String, Literal)>,
     /// Rows at most.
     pub limit: Option<u64>,
-    pub no_pushdown: bool,
+    /// `None`: safe.
+    pub pushdown: Option<PushdownMode>,
 }
 
 impl AdHoc {
@@ -103,7 +104,7 @@ impl AdHoc {
     }
 
     fn read_options(&self, options: &QueryOptions) -> ReadOptions {
-        ReadOptions { parallelism: self.setup.threads, types: None, pushdown: !options.no_pushdown }
+        ReadOptions { parallelism: self.setup.threads, types: None, pushdown: options.pushdown.unwrap_or_default() }
     }
 
     fn compile(&self, sql: &str, compute: Option<&str>) -> Result<Compiled> {
@@ -214,7 +215,7 @@ impl Workspace {
     }
 
     fn read_options(&self, options: &QueryOptions) -> ReadOptions {
-        ReadOptions { parallelism: self.threads(), types: None, pushdown: !options.no_pushdown }
+        ReadOptions { parallelism: self.threads(), types: None, pushdown: options.pushdown.unwrap_or_default() }
     }
 }
 

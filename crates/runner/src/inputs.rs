@@ -4,7 +4,7 @@ use crate::connections::Connection;
 use crate::events::Progress;
 use futures::future::try_join_all;
 use std::sync::Arc;
-use xdb_core::{EngineInput, EngineSession, Relation, Result, TableInput, TypePolicy};
+use xdb_core::{EngineInput, EngineSession, PushdownMode, Relation, Result, TableInput, TypePolicy};
 
 /// One relation on one connection; `relation` is resolved.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct ReadOptions {
     pub parallelism: usize,
     /// `None`: as each connection says.
     pub types: Option<TypePolicy>,
-    pub pushdown: bool,
+    pub pushdown: PushdownMode,
 }
 
 /// Describe every input (all at once), and attach each to `session`.

@@ -211,7 +211,7 @@ impl NodeTask {
         let read = ReadOptions {
             parallelism: ws.threads(),
             types: model.config.types,
-            pushdown: model.config.pushdown.as_deref() != Some("off"),
+            pushdown: model.config.pushdown.unwrap_or_default(),
         };
         let (stream, _scratch) = self.cancellable(ws.setup().open(compiled, progress, read, vec![])).await?;
         let target_name = target.name.clone();

@@ -31,6 +31,7 @@ unsafe impl Sync for Database {}
 impl Database {
     /// Takes some milliseconds and may touch the disk: not for an async worker.
     pub(crate) fn open(options: &EngineOptions) -> Result<Arc<Self>> {
+        xdb_libduckdb::load()?;
         let mut out =
             Self { db: ptr::null_mut(), con: ptr::null_mut(), functions: Mutex::new(None), running: Mutex::new(()) };
         // SAFETY: out-pointers are valid; what is made is destroyed by `Drop`, also when a later step fails.

@@ -104,7 +104,7 @@ impl Table {
         if let Some(p) = self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             conjuncts(p, &mut parts);
         }
-        let Some(extract) = self.input.connector.extract().filter(|_| self.input.pushdown) else {
+        let Some(extract) = self.input.connector.extract().filter(|_| self.input.pushdown.is_on()) else {
             return (vec![], parts.iter().map(|p| (describe(p), "pushdown is off".into())).collect());
         };
         let answers = extract.pushdown(&self.input.table, &parts);

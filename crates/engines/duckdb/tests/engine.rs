@@ -63,7 +63,7 @@ async fn filters_reach_the_source_and_are_checked_again() {
 #[tokio::test]
 async fn without_pushdown_no_filter_is_sent() {
     let f = fake(vec![numbers(0, 100)]);
-    let t = TableInput { pushdown: false, ..input("pg", "public", "t", &f) };
+    let t = TableInput { pushdown: PushdownMode::Off, ..input("pg", "public", "t", &f) };
     let mut c = duck(vec![t]).await;
     assert_eq!(cell(&c.one("select count(*) from pg.public.t where id >= 90").await, 0), 10);
     assert_eq!(f.seen.requests.lock().unwrap()[0].predicates, []);

@@ -154,7 +154,8 @@ async fn both_engines_give_the_same_rows() {
 #[tokio::test]
 async fn pushing_filters_down_changes_nothing() {
     let mut with = duck(tables()).await;
-    let mut without = duck(tables().into_iter().map(|t| TableInput { pushdown: false, ..t }).collect()).await;
+    let mut without =
+        duck(tables().into_iter().map(|t| TableInput { pushdown: xdb_core::PushdownMode::Off, ..t }).collect()).await;
     for sql in QUERIES {
         assert_eq!(rows(&[with.one(sql).await]), rows(&[without.one(sql).await]), "{sql}");
     }

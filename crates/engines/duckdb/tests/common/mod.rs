@@ -208,7 +208,7 @@ pub fn input(connection: &str, schema: &str, name: &str, f: &Fake) -> TableInput
         spare: Arc::new(tokio::sync::Semaphore::new(8)),
         parallelism: 4,
         types: TypePolicy::Exact,
-        pushdown: true,
+        pushdown: PushdownMode::Safe,
     }
 }
 
