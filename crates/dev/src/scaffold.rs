@@ -195,5 +195,23 @@ mod tests {
         assert!(read("crates/registry/src/lib.rs").contains("&xdb_connector_newdb::DEF,"));
         assert!(read("crates/connectors/newdb/src/lib.rs").starts_with("//! newdb"));
         assert!(connector(root, "newdb").is_err() && connector(root, "New-DB").is_err());
+        // What docs/ARCHITECTURE.md says a connector may touch, and nothing else; its test server is written by hand.
+        let mut all = Vec::new();
+        files(root, root, &mut all);
+        all.sort();
+        let own = ["Cargo.toml", "src/config.rs", "src/lib.rs", "src/types.rs", "tests/conformance.rs"];
+        let mut expected = own.map(|f| format!("crates/connectors/newdb/{f}")).to_vec();
+        expected.extend(["crates/registry/Cargo.toml".into(), "crates/registry/src/lib.rs".into()]);
+        assert_eq!(all, expected);
+    }
+    fn files(root: &Path, folder: &Path, out: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(root, &path, out);
+            } else {
+                out.push(path.strip_prefix(root).unwrap().display().to_string());
+            }
+        }
     }
 }
