@@ -109,10 +109,26 @@ impl Project {
     }
     /// Run to the end.
     pub fn run(&self, arguments: &[&str]) -> Run {
-        let output = self.command(arguments).output();
-        let output = output.unwrap_or_else(|e| panic!("cannot start {}: {e}", self.binary.display()));
+        self.run_command(self.command(arguments))
+    }
+    /// Run a command to its end: one of [`Project::command`], or another program in its place ([`Project::wrapped`]).
+    pub fn run_command(&self, mut command: Command) -> Run {
+        let output = command.output();
+        let output = output.unwrap_or_else(|e| panic!("cannot start {}: {e}", command.get_program().display()));
         let shown = self.show(&output);
         Run { output, shown }
+    }
+    /// `program`, in the folder and with the environment that `xdb` would have, and the binary's path as `XDB`.
+    pub fn wrapped(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut c = Command::new(program);
+        c.args(arguments).current_dir(self.path()).env_clear().stdin(std::process::Stdio::null());
+        for (name, value) in self.command(&[]).get_envs() {
+            if let Some(value) = value {
+                c.env(name, value);
+            }
+        }
+        c.env("XDB", &self.binary);
+        c
     }
     fn show(&self, output: &Output) -> String {
         let code = match output.status.code() {

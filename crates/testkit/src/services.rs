@@ -11,12 +11,17 @@ pub fn profile(name: &str) -> Option<Map<String, Value>> {
         .and_then(|path| std::fs::read_to_string(path).ok())
         .and_then(|text| serde_saphyr::from_str::<Map<String, Value>>(&text).ok());
     if found.is_none() {
-        let message = format!("SKIPPED: test service `{name}` is not running (run `make test`)");
-        assert!(std::env::var("XDB_TEST_REQUIRE").as_deref() != Ok("all"), "{message}");
-        #[allow(clippy::print_stderr)] // A skip must be seen.
-        {
-            eprintln!("{message}");
-        }
+        skip(&format!("test service `{name}` is not running (run `make test`)"));
     }
     found
+}
+
+/// Say on stderr that a test is skipped, and why; with `XDB_TEST_REQUIRE=all` that is a failure instead.
+pub fn skip(why: &str) {
+    let message = format!("SKIPPED: {why}");
+    assert!(std::env::var("XDB_TEST_REQUIRE").as_deref() != Ok("all"), "{message}");
+    #[allow(clippy::print_stderr)] // A skip must be seen.
+    {
+        eprintln!("{message}");
+    }
 }
