@@ -69,6 +69,15 @@ elif TASK in ("duck-copy-pg-my", "duck-copy-my-pg"):
     con.execute(f"drop table if exists {out}")
     con.execute(f"create table {out} as select * from {source}")
     done(con.execute(f"select count(*) from {out}").fetchone()[0])
+elif TASK == "duck-sql":
+    import csv
+    result = duck().execute(open(os.environ["BENCH_SQL"]).read())
+    with open(os.environ["BENCH_CSV"], "w", newline="") as f:
+        out = csv.writer(f)
+        out.writerow(c[0] for c in result.description)
+        rows = result.fetchall()
+        out.writerows(rows)
+    done(len(rows))
 elif TASK == "arrow":
     import pyarrow as pa
     reader = duck().execute(f"select * from {lineitem['pg']}").to_arrow_reader(100_000)

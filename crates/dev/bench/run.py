@@ -8,9 +8,11 @@ Each figure is of whole processes: wall time, CPU of the client's process tree, 
 a group the contenders take turns, so that a machine that slows down slows them all. A contender whose first run takes more
 than XDB_BENCH_SLOW seconds is run that once, and the table says so.
 """
-import os, platform, re, shlex, statistics, subprocess, sys, time
+import math, os, platform, re, shlex, statistics, subprocess, sys, time
 from datetime import date
 from pathlib import Path
+
+import tpch
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[2]
@@ -91,7 +93,14 @@ lake: {{adapter: files, path: {DATA}}}
     for conn in ("pg", "my"):
         sources += f"  - name: {conn}\n    profile: {conn}\n    tables: [{', '.join(f'{{name: {t}}}' for t in TABLES)}]\n"
     sources += "  - name: lake\n    profile: lake\n    tables: [{name: lineitem, identifier: lineitem.parquet}]\n"
+    for name, conn, tables in (("sales", "pg", TABLES[5:]), ("supply", "my", TABLES[:5])):
+        tables = ", ".join(f"{{name: {t}}}" for t in tables)
+        sources += f"  - name: {name}\n    profile: {conn}\n    tables: [{tables}]\n"
     (m / "sources.yml").write_text(sources)
+    (PROJECT / "tpch").mkdir(exist_ok=True)
+    for q in tpch.QUERIES:
+        (m / f"{q}.sql").write_text(tpch.text(q, SCALE))
+        (PROJECT / "tpch" / f"{q}.sql").write_text(tpch.for_duckdb(q, SCALE, MY["database"]))
     table = "{{{{ config(materialized='table', compute='{e}', target='{t}'{x}) }}}}\n{sql}\n"
     peers = {}
     exec((HERE / "models.py").read_text(), peers)
@@ -120,6 +129,44 @@ def xdb_read(conn, threads):
 
 def peer(task):
     return f"{VENV}/bin/python {HERE}/peers.py {task}"
+
+
+def tpch_section():
+    """The 22 queries, answers compared; (Markdown lines, whether something of xdb failed)."""
+    out, bad = ["## TPC-H, 22 queries across PostgreSQL and MariaDB", "",
+                "lineitem, orders, customer in PostgreSQL, the others in MariaDB. Seconds of whole processes; in brackets the ratio to",
+                "DuckDB's ATTACH of both. `=`: the answer is DuckDB's.", "",
+                "| | DuckDB ATTACH | xdb (datafusion) | | xdb (duckdb) | | peak MB |", "|---|---|---|---|---|---|---|"], False
+    names = {"DuckDB": "duck", "xdb (datafusion)": "datafusion", "xdb (duckdb)": "duckdb"}
+    ratios = {c: [] for c in names}
+    for q in tpch.QUERIES:
+        csv_of = {c: PROJECT / "tpch" / f"{q}.{n}.csv" for c, n in names.items()}
+        contenders = {"DuckDB": (f"env BENCH_SQL={PROJECT}/tpch/{q}.sql BENCH_CSV={csv_of['DuckDB']} {peer('duck-sql')}", None)}
+        for c in ("xdb (datafusion)", "xdb (duckdb)"):
+            contenders[c] = (f"{XDB} show --project-dir {PROJECT} --profiles-dir {PROJECT} --compute {names[c]} --output csv --limit 0 {q}"
+                             f" > {csv_of[c]}", None)
+        taken, failed = run_group(f"TPC-H {q}", contenders)
+        median = {c: statistics.median(f[0] for f in runs) for c, runs in taken.items() if runs and c not in failed}
+        cells = [q.upper(), f"{median['DuckDB']:.3g}" if "DuckDB" in median else "failed"]
+        for c in ("xdb (datafusion)", "xdb (duckdb)"):
+            if c not in median:
+                cells += ["failed", failed.get(c, "?").splitlines()[-1][:60]]
+                bad = True
+                continue
+            difference = tpch.same(csv_of[c], csv_of["DuckDB"]) if "DuckDB" in median else "not compared"
+            if difference:
+                bad = True
+                log(f"TPC-H {q}: {c}: {difference}")
+            ratio = median[c] / median["DuckDB"] if "DuckDB" in median else math.nan
+            ratios[c].append(ratio)
+            cells += [f"{median[c]:.3g} ({ratio:.2f}x)", "differs" if difference else "="]
+        cells.append(" / ".join(f"{statistics.median(f[2] for f in taken[c]):.0f}" if c in median else "-" for c in names))
+        out.append("| " + " | ".join(cells) + " |")
+    for c in list(names)[1:]:
+        if ratios[c]:
+            mean = math.exp(sum(map(math.log, ratios[c])) / len(ratios[c]))
+            out += ["", f"{c}: geometric mean {mean:.2f}x of DuckDB's time over {len(ratios[c])} queries, the slowest {max(ratios[c]):.2f}x."]
+    return out + [""], bad
 
 
 def groups():
@@ -247,6 +294,10 @@ def main():
             out.append(f"| {c} | {wall:.3g} ({spread}) | {ratio} | {statistics.median(f[1] for f in runs):.2f} "
                        f"| {statistics.median(f[2] for f in runs):.0f} |")
         out.append("")
+    if ONLY.search("TPC-H"):
+        lines, wrong = tpch_section()
+        out += lines
+        bad |= wrong
     notes = HERE / "notes.md"
     if notes.exists():
         out += [notes.read_text().strip(), ""]
