@@ -78,6 +78,7 @@ pub(crate) fn open(s: &Settings, create: bool) -> Result<Arc<Database>> {
 }
 
 fn start(s: &Settings) -> Result<Arc<Database>> {
+    xdb_libduckdb::load().map_err(|e| e.connection(&s.connection))?;
     let config = || -> duckdb::Result<Config> {
         let mut c = Config::default();
         if s.read_only && s.path.is_some() {

@@ -10,6 +10,7 @@ async fn harness() -> Option<Harness> {
     let path = folder.join("t.duckdb");
     let profile = serde_json::json!({"path": path, "memory_limit": "100MB"});
     let connector = open(&DEF, "duckdb", profile.as_object().unwrap(), &folder);
+    xdb_libduckdb::load().unwrap();
     drop(duckdb::Connection::open(&path).unwrap());
     Some(Harness::new(connector).leftovers(Leftovers::Folder(folder)).memory_slack(200 << 20).keep(dir))
 }

@@ -17,6 +17,11 @@ fn open_with(value: serde_json::Value) -> Arc<dyn Connector> {
     let params = Params::resolve("db", DEF.params, value.as_object().unwrap(), Path::new("/")).unwrap();
     (DEF.validate)(&params).unwrap().open().unwrap()
 }
+/// Plain DuckDB, without xdb.
+fn connect(path: &Path) -> duckdb::Result<Connection> {
+    xdb_libduckdb::load().unwrap();
+    Connection::open(path)
+}
 struct Db {
     dir: tempfile::TempDir,
     connector: Arc<dyn Connector>,
@@ -26,7 +31,7 @@ impl Db {
     fn new(setup: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.duckdb");
-        Connection::open(&path).unwrap().execute_batch(setup).unwrap();
+        connect(&path).unwrap().execute_batch(setup).unwrap();
         let connector = open_with(serde_json::json!({"path": path}));
         Self { dir, connector }
     }
@@ -394,7 +399,7 @@ async fn dropping_interrupts_and_time_runs_out() {
     let path = db.path();
     drop(db.connector);
     let start = Instant::now();
-    while weak.upgrade().is_some() || Connection::open(&path).is_err() {
+    while weak.upgrade().is_some() || connect(&path).is_err() {
         assert!(start.elapsed() < Duration::from_secs(20), "the statement still runs");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -518,7 +523,7 @@ async fn files_that_cannot_be_used() {
 #[ignore = "a helper process of another test"]
 fn hold_the_file() {
     let path = std::env::var("XDB_TEST_HOLD").unwrap();
-    let _c = Connection::open(&path).unwrap();
+    let _c = connect(Path::new(&path)).unwrap();
     std::fs::write(format!("{path}.held"), "").unwrap();
     while std::path::Path::new(&format!("{path}.held")).exists() {
         std::thread::sleep(Duration::from_millis(10));

@@ -1,8 +1,8 @@
-//! Puts the prebuilt `libduckdb` where the binaries find it.
+//! Puts the prebuilt `libduckdb` where the binaries look for it.
 //!
-//! Linux and macOS binaries look beside themselves and one folder up (the rpath in `.cargo/config.toml`): `target/debug`
-//! serves both `target/debug/xdb` and the tests in `target/debug/deps`. With feature `bundled` DuckDB is part of the
-//! binary and there is nothing to do.
+//! They look beside themselves and one folder up (`src/prebuilt.rs`): `target/debug` serves both `target/debug/xdb` and the
+//! tests in `target/debug/deps`. Building needs no library; one that is missing is an error of the first query that needs
+//! DuckDB. With feature `bundled` DuckDB is part of the binary and there is nothing to do.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -20,19 +20,18 @@ fn main() -> io::Result<()> {
     // OUT_DIR is <target>/<profile>/build/<package>-<hash>/out.
     let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
     let Some(profile) = out.ancestors().nth(3) else { return Ok(()) };
-    let mut found = false;
-    for name in ["libduckdb.so", "libduckdb.dylib"] {
-        let lib = from.join(name);
-        if lib.is_file() {
-            println!("cargo:rerun-if-changed={}", lib.display());
-            place(&lib, &profile.join(name))?;
-            found = true;
-        }
+    let name = match env::var("CARGO_CFG_TARGET_OS").as_deref() {
+        Ok("macos") => "libduckdb.dylib",
+        _ => "libduckdb.so",
+    };
+    let library = from.join(name);
+    // Also while it is missing: once it is there, the next build takes it.
+    println!("cargo:rerun-if-changed={}", library.display());
+    if !library.is_file() {
+        println!("cargo:warning=no {name} in {}: `make libduckdb` fetches it", from.display());
+        return Ok(());
     }
-    if !found {
-        println!("cargo:warning=no libduckdb in {}: run `make`, which fetches it", from.display());
-    }
-    Ok(())
+    place(&library, &profile.join(name))
 }
 
 /// A copy under a temporary name, then a rename: a test that runs meanwhile keeps the file it has mapped.
