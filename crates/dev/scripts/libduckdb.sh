@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts the prebuilt DuckDB library that xdb links into <repo>/.cache/libduckdb (where .cargo/config.toml looks).
+# Puts the prebuilt DuckDB library into <repo>/.cache/libduckdb (DUCKDB_LIB_DIR of .cargo/config.toml); the build copies it
+# from there to beside the binaries, which open it when they first need DuckDB.
 # Does nothing where it is there already, or where DUCKDB_LIB_DIR names another. Building DuckDB from source instead
 # takes over half an hour on two cores (cargo feature `duckdb-bundled`).
 #

@@ -63,8 +63,7 @@ fn reason(e: &libloading::Error) -> String {
 
 fn hint() -> String {
     format!(
-        "put {} of DuckDB {} beside the binary `xdb`: in a clone `make libduckdb` fetches it and the next build puts it there; \
-         a build with `--features duckdb-bundled` needs none",
+        "put {} of DuckDB {} beside the binary xdb; in a clone, `make libduckdb` and then a build do that",
         file_name(),
         VERSION.trim_start_matches('v')
     )
