@@ -15,8 +15,11 @@ const APPROXIMATE: [(&str, &[&str]); 4] = [
     ("q17", &["avg_yearly"]),
 ];
 
+/// A query, what the variant is called, and which texts of it are replaced.
+type Variant = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// The validation parameters find nothing in so little data for two queries: those run with other parameters too.
-const OTHER_PARAMETERS: [(&str, &str, &[(&str, &str)]); 2] = [
+const OTHER_PARAMETERS: [Variant; 2] = [
     ("q08", "q08_united_states", &[("'BRAZIL'", "'UNITED STATES'")]),
     ("q17", "q17_wrap_can", &[("'Brand#23'", "'Brand#44'"), ("'MED BOX'", "'WRAP CAN'")]),
 ];
