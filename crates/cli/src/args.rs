@@ -127,6 +127,14 @@ pub(crate) struct ThreadsArg {
     pub threads: Option<u16>,
 }
 
+/// For one query.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReadThreadsArg {
+    /// Connections that may read one table at once, and threads of the engine [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RowFormat {
@@ -257,6 +265,8 @@ pub(crate) struct Show {
     pub project: ProjectArgs,
     #[command(flatten)]
     pub compute: ComputeArg,
+    #[command(flatten)]
+    pub threads: ReadThreadsArg,
     /// Rows at most; 0 or -1 is all
     #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_name = "ROWS")]
     pub limit: i64,
@@ -282,6 +292,8 @@ pub(crate) struct Query {
     pub project: ProjectArgs,
     #[command(flatten)]
     pub compute: ComputeArg,
+    #[command(flatten)]
+    pub threads: ReadThreadsArg,
     /// Rows at most; 0 or -1 is all [default: all]
     #[arg(long, allow_negative_numbers = true, value_name = "ROWS")]
     pub limit: Option<i64>,

@@ -69,7 +69,8 @@ impl Place {
     fn unchanged(&self) {
         let rows = format!("select n from {}.a", self.schema);
         assert_eq!(self.admin(&rows), "n\n7\n");
-        let all = format!("select table_name as t from information_schema.tables where table_schema = '{}'", self.schema);
+        let all =
+            format!("select table_name as t from information_schema.tables where table_schema = '{}'", self.schema);
         assert_eq!(self.admin(&all), "t\na\n");
     }
 }
@@ -201,7 +202,9 @@ fn nobody_answers() {
         .filter(r"(failed to lookup address information|lookup|resolve)[^\n—]*", "[LOOKUP]")
         .filter(r"os error \d+", "os error [N]");
     let profile = |adapter: &str, host: &str| {
-        format!("{{adapter: {adapter}, host: {host}, port: {port}, user: u, password: p, database: d, connect_timeout: 1s}}")
+        format!(
+            "{{adapter: {adapter}, host: {host}, port: {port}, user: u, password: p, database: d, connect_timeout: 1s}}"
+        )
     };
     p.write(
         "profiles.yml",
@@ -214,7 +217,8 @@ fn nobody_answers() {
         ),
     );
     let started = Instant::now();
-    for (name, host) in [("pg", "127.0.0.1"), ("my", "127.0.0.1"), ("pg_lost", "db.invalid"), ("my_lost", "db.invalid")] {
+    for (name, host) in [("pg", "127.0.0.1"), ("my", "127.0.0.1"), ("pg_lost", "db.invalid"), ("my_lost", "db.invalid")]
+    {
         let run = p.run(&["profiles", "test", name]);
         assert_eq!(run.code(), Some(1), "{run}");
         assert!(run.stdout().contains(&format!("cannot connect to `{name}`")) && run.stdout().contains(host), "{run}");
@@ -388,10 +392,7 @@ fn postgres_locked_table() {
     let Some(t) = place("postgres") else { return };
     t.p.run(&["run"]).ok();
     t.p.write("models/a.sql", "select 8 as n\n");
-    let hold = format!(
-        "do $$ begin lock table {}.a in access exclusive mode; perform pg_sleep(60); end $$",
-        t.schema
-    );
+    let hold = format!("do $$ begin lock table {}.a in access exclusive mode; perform pg_sleep(60); end $$", t.schema);
     let holder = t.p.command(&["query", "--on", "admin", &hold]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let holder = Holder(holder.unwrap());
     let locks = format!(
@@ -460,13 +461,12 @@ fn mariadb_locked_table() {
     t.p.run(&["run"]).ok();
     t.p.write("models/a.sql", "select 8 as n\n");
     let text = |key: &str| t.profile[key].as_str().map(String::from).unwrap_or_else(|| t.profile[key].to_string());
-    let client = t
-        .p
-        .wrapped("mariadb", &["--no-defaults", "--unbuffered", "--skip-column-names", "--batch"])
-        .args(["-h", &text("host"), "-P", &text("port"), "-u", &text("user"), &format!("-p{}", text("password"))])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
+    let client =
+        t.p.wrapped("mariadb", &["--no-defaults", "--unbuffered", "--skip-column-names", "--batch"])
+            .args(["-h", &text("host"), "-P", &text("port"), "-u", &text("user"), &format!("-p{}", text("password"))])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
     let Ok(mut client) = client else {
         services::skip("the `mariadb` client isn't installed, so nobody can lock the table");
         return;

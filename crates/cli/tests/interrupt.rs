@@ -81,6 +81,29 @@ fn a_run_is_cancelled_and_leaves_nothing() {
     }
 }
 
+/// What cannot be cancelled, here an endless template, ends with the second Ctrl-C.
+#[test]
+fn the_second_time_it_ends_at_once() {
+    let p = project();
+    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}select 1 as id\n";
+    p.write("models/big.sql", endless);
+    let mut child = start(&p, &["run"]);
+    std::thread::sleep(Duration::from_millis(1000));
+    signal(&child, "-INT");
+    let started = Instant::now();
+    while !p.read("stderr.txt").contains("interrupted: cancelling…") {
+        assert!(started.elapsed() < Duration::from_secs(20), "the first Ctrl-C was not heard");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(child.try_wait().unwrap().is_none(), "the template ended by itself");
+    signal(&child, "-INT");
+    let started = Instant::now();
+    assert_eq!(end(child), Some(2));
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert_eq!(p.run(&["query", "select * from mart.big", "--output", "csv"]).ok().stdout(), "id\n1\n");
+}
+
 #[test]
 fn a_query_is_cancelled() {
     let p = project();

@@ -61,6 +61,23 @@ pub struct ServerInfo {
     pub read_only: Option<bool>,
 }
 
+/// For [`Connector::made_by_load`] of a database in a file: that `path`'s folder is there and may be written, found out by
+/// writing a file that is removed again. `None` where there is no folder.
+pub fn file_to_be_made(path: &std::path::Path) -> Result<Option<String>> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let probe = folder.join(format!("._xdb_probe_{}", std::process::id()));
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe);
+    match made.and_then(|_| std::fs::remove_file(&probe)) {
+        Ok(()) => Ok(Some("no file yet; a run creates it".into())),
+        Err(e) => Err(Error::from(e)
+            .with_message(|m| format!("there is no file {}, and none can be made: {m}", path.display()))
+            .hint("this user must be able to write the folder")),
+    }
+}
+
 /// An open connector: cheap to share; every method may be called from several tasks at once. Errors carry the
 /// connection's name, the relation and the SQL where there is one.
 #[async_trait]
@@ -74,6 +91,11 @@ pub trait Connector: Debug + Send + Sync {
     /// The most connections this connection may use at once (`pool_size`).
     fn budget(&self) -> usize;
     async fn check(&self) -> Result<ServerInfo>;
+    /// Asked where `check` found no file: what to say if a load would make it (`no file yet; a run creates it`), `None`
+    /// if that is a failure. Errors: a load would fail too, because the folder may not be written.
+    async fn made_by_load(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
     /// Sorted by schema, then name. System schemas are left out, and so are xdb's own staging tables.
     async fn list(&self, pattern: &RelationPattern) -> Result<Vec<RelationInfo>>;
     /// `ErrorKind::NotFound`, with the nearest name as a hint, where there is no such relation.
@@ -94,6 +116,12 @@ pub trait Extract: Send + Sync {
     /// One answer for each predicate. Pure.
     fn pushdown(&self, table: &TableInfo, predicates: &[Predicate]) -> Vec<Pushdown>;
     async fn plan(&self, request: &ScanRequest) -> Result<ScanPlan>;
+    /// About how many splits `plan` would make, from what `describe` said: lets a planner leave `plan`, which may open
+    /// things on the server, until the read starts. `None`: ask `plan`. Pure.
+    fn expected_splits(&self, request: &ScanRequest) -> Option<usize> {
+        let _ = request;
+        None
+    }
     /// Bounded batches, back-pressure, cancellation on drop. The stream's schema is the plan's.
     async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream>;
     /// Whether `query` can be sent and returns there, for every possible content of its relations, the rows it means;
@@ -127,6 +155,19 @@ pub trait Execute: Send + Sync {
     /// Rows of one statement. `params` are bound, never spliced, as `$1`/`?` in the server's own placeholder style;
     /// a statement without rows gives an empty stream.
     async fn query(&self, sql: &str, params: &[Literal], ctx: &ReadContext) -> Result<ArrowStream>;
+    /// [`Execute::query`] of `sql` after the statements `before`, whose rows nobody wants, in the same session.
+    async fn query_after(
+        &self,
+        before: &[String],
+        sql: &str,
+        params: &[Literal],
+        ctx: &ReadContext,
+    ) -> Result<ArrowStream> {
+        if before.is_empty() {
+            return self.query(sql, params, ctx).await;
+        }
+        Err(Error::unsupported("only one statement can be sent at a time").hint("send them one by one"))
+    }
     /// Run one or more statements; the number of rows affected by the last, where the server says.
     async fn run(&self, sql: &str) -> Result<Option<u64>>;
     /// `target` becomes (or grows by) the rows of `select`, run inside the database, with the same atomicity as a load.

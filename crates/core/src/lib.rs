@@ -22,7 +22,9 @@ pub mod stream;
 pub mod types;
 
 pub use capability::{Capabilities, SourceType, TargetType};
-pub use connector::{Connector, ConnectorConfig, ConnectorDef, ContextId, Execute, Extract, Load, ServerInfo};
+pub use connector::{
+    Connector, ConnectorConfig, ConnectorDef, ContextId, Execute, Extract, Load, ServerInfo, file_to_be_made,
+};
 pub use engine::{
     Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Explanation, Naming, PushdownMode, TableInput,
 };

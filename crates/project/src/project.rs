@@ -270,12 +270,12 @@ impl Project {
 
     /// `--vars`: a YAML or JSON mapping, e.g. `{start: 2024-01-01}`.
     pub fn parse_cli_vars(text: &str) -> Result<Map<String, Value>> {
-        let bad =
-            |why: String| Error::config(format!("--vars: {why}")).hint("for example --vars '{start_date: 2024-01-01}'");
+        let bad = |why: String| Error::config(why).hint("for example --vars '{start_date: 2024-01-01}'");
+        // The message names its "file", which is --vars.
         let tree = yaml::parse(text, Path::new("--vars")).map_err(|e| bad(e.message().to_string()))?;
         match tree.kind {
             Kind::Map(_) => Ok(tree.to_object()),
-            _ => Err(bad(format!("must be a mapping, not {}", tree.what()))),
+            _ => Err(bad(format!("--vars must be a mapping, not {}", tree.what()))),
         }
     }
 

@@ -159,7 +159,7 @@ fn vars_of_the_command_line_win() {
     assert_eq!((&p.vars["n"], &p.vars["m"]), (&json!(2), &json!(2)));
     assert_eq!(p.sources[0].schema.as_deref(), Some("s2"));
     let e = Project::parse_cli_vars("a b").unwrap_err();
-    assert_eq!(e.message(), "--vars: must be a mapping, not text");
+    assert_eq!(e.message(), "--vars must be a mapping, not text");
     assert!(Project::parse_cli_vars("{a: [}").unwrap_err().message().starts_with("--vars: "));
 }
 

@@ -1,7 +1,7 @@
 //! Queries that build nothing: `show`, `query`, `explain`.
 
 use crate::compile::{Compiled, Subject, compile};
-use crate::connections::Connections;
+use crate::connections::{Connections, reserve, wanted};
 use crate::events::{EventSink, Progress};
 use crate::inputs::{InputRef, ReadOptions};
 use crate::setup::{Scratch, Setup};
@@ -9,6 +9,7 @@ use crate::sqlnames;
 use crate::workspace::Workspace;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use xdb_core::{ArrowStream, EngineDef, Error, Explanation, Literal, Naming, PushdownMode, ReadContext, Result};
 
 /// A running query. Keep it whole while its stream is read.
@@ -18,6 +19,8 @@ pub struct Query {
     /// The engine's name, or `None` for SQL sent as it was typed (`--on`).
     pub engine: Option<&'static str>,
     _scratch: Option<Scratch>,
+    /// Server connections that the query may use, given back with it.
+    _permits: Vec<OwnedSemaphorePermit>,
 }
 
 /// Federated SQL over `connection.schema.table` names; needs profiles, no project.
@@ -42,6 +45,11 @@ pub struct QueryOptions {
 
 impl AdHoc {
     pub async fn query(&self, sql: &str, options: &QueryOptions) -> Result<Query> {
+        let count = sqlnames::statements(sql).len();
+        if count > 1 {
+            return Err(Error::config(format!("there are {count} statements, and a query is one"))
+                .hint("several can be sent to one connection, as they are, with --on"));
+        }
         let compiled = self.compile(sql, options.compute.as_deref())?;
         let progress = Arc::new(Progress::default());
         // Without parameters native text goes through untouched: `$1` may mean something to the server.
@@ -52,13 +60,7 @@ impl AdHoc {
             let home = compiled.home.as_ref().ok_or_else(|| Error::internal("no home"))?;
             return self.on_with(&home.name, &compiled.sql, options, Some(compiled.engine.name)).await;
         }
-        let (stream, scratch) = self.setup.open(&compiled, &progress, read, params).await?;
-        Ok(Query {
-            stream: limited(stream, options.limit),
-            progress,
-            engine: Some(compiled.engine.name),
-            _scratch: Some(scratch),
-        })
+        start(&self.setup, compiled, progress, read, params, options.limit).await
     }
 
     /// Send `sql` to one connection as it is, but for its `$name` parameters.
@@ -79,18 +81,28 @@ impl AdHoc {
                 .connection(connection)
                 .hint("leave --on away, and name its tables as connection.schema.table")
         })?;
+        // As in psql: all in order in one session, and the last one's rows are shown.
+        let mut before = sqlnames::statements(sql);
+        let last = before.pop().unwrap_or_default();
         // Without parameters the text goes through untouched: `$1` may mean something to the server.
         let (sql, params) = if options.params.is_empty() {
-            (sql.to_string(), vec![])
+            (last, vec![])
         } else {
-            let (sql, names) = sqlnames::positional(sql, |n| exec.placeholder(n))?;
+            for statement in &before {
+                if let Some(n) = sqlnames::positional(statement, |_| "?".into())?.1.first() {
+                    return Err(Error::config(format!("${n} is used before the last statement"))
+                        .hint("only the last of several statements can have parameters"));
+                }
+            }
+            let (sql, names) = sqlnames::positional(&last, |n| exec.placeholder(n))?;
             let params = names.iter().map(|n| param(n, &options.params)).collect::<Result<Vec<_>>>()?;
             (sql, params)
         };
         let progress = Arc::new(Progress::default());
         let read = ReadContext { stats: progress.reads_of(connection), ..ReadContext::default() };
-        let stream = exec.query(&sql, &params, &read).await.map_err(|e| e.connection(connection).sql(&sql))?;
-        Ok(Query { stream: limited(stream, options.limit), progress, engine, _scratch: None })
+        let stream =
+            exec.query_after(&before, &sql, &params, &read).await.map_err(|e| e.connection(connection).sql(&sql))?;
+        Ok(Query { stream: limited(stream, options.limit), progress, engine, _scratch: None, _permits: vec![] })
     }
 
     pub async fn explain(&self, sql: &str, options: &QueryOptions) -> Result<(Explanation, &'static EngineDef)> {
@@ -141,6 +153,27 @@ impl AdHoc {
         let home = inputs.first().map(|i| i.connection.clone());
         Ok(Compiled { sql: trim_semicolon(&sql), inputs, engine, home })
     }
+}
+
+/// Start a compiled query. As in a run, each scan has a server connection set aside before any takes a spare one, so that
+/// all of them together stay inside `pool_size`.
+async fn start(
+    setup: &Setup,
+    compiled: Compiled,
+    progress: Arc<Progress>,
+    read: ReadOptions,
+    params: Vec<(String, Literal)>,
+    limit: Option<u64>,
+) -> Result<Query> {
+    let permits = reserve(&wanted(compiled.inputs.iter().map(|i| &i.connection))).await?;
+    let (stream, scratch) = setup.open(&compiled, &progress, read, params).await?;
+    Ok(Query {
+        stream: limited(stream, limit),
+        progress,
+        engine: Some(compiled.engine.name),
+        _scratch: Some(scratch),
+        _permits: permits,
+    })
 }
 
 fn trim_semicolon(sql: &str) -> String {
@@ -196,10 +229,8 @@ impl Workspace {
     pub async fn show(self: &Arc<Self>, what: &What<'_>, options: &QueryOptions, events: &EventSink) -> Result<Query> {
         let compiled = self.compile_one(what, events).await?;
         let progress = Arc::new(Progress::default());
-        let (stream, scratch) =
-            self.setup().open(&compiled, &progress, self.read_options(options), options.params.clone()).await?;
-        let stream = limited(stream, options.limit);
-        Ok(Query { stream, progress, engine: Some(compiled.engine.name), _scratch: Some(scratch) })
+        let read = self.read_options(options);
+        start(&self.setup(), compiled, progress, read, options.params.clone(), options.limit).await
     }
 
     pub async fn explain(

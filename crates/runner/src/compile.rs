@@ -237,7 +237,7 @@ impl RenderContext for Context {
 
     fn ref_(&self, package: Option<&str>, name: &str) -> Result<RelationValue> {
         let node = self.ws.graph.find_ref(package, name, &self.ws.project.file.name)?;
-        let m = self.ws.model(&node.id)?.clone();
+        let m = self.ws.referable(&node.id)?.clone();
         if m.config.materialized != Materialized::Ephemeral {
             return Ok(self.used(self.ws.ref_input(&node.id)?));
         }

@@ -96,6 +96,15 @@ impl Connections {
     }
 }
 
+/// How many server connections are needed where each of `used` stands for one.
+pub(crate) fn wanted<'a>(used: impl IntoIterator<Item = &'a Connection>) -> BTreeMap<String, (Connection, usize)> {
+    let mut all: BTreeMap<String, (Connection, usize)> = BTreeMap::new();
+    for c in used {
+        all.entry(c.name.clone()).or_insert_with(|| (c.clone(), 0)).1 += 1;
+    }
+    all
+}
+
 /// Wait for `n` permits of each connection, always in the order of their names, so that two nodes cannot each hold what
 /// the other waits for. No more is asked of a connection than it has.
 pub(crate) async fn reserve(wanted: &BTreeMap<String, (Connection, usize)>) -> Result<Vec<OwnedSemaphorePermit>> {

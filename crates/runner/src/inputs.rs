@@ -4,7 +4,7 @@ use crate::connections::Connection;
 use crate::events::Progress;
 use futures::future::try_join_all;
 use std::sync::Arc;
-use xdb_core::{EngineInput, EngineSession, PushdownMode, Relation, Result, TableInput, TypePolicy};
+use xdb_core::{EngineInput, EngineSession, Error, ErrorKind, PushdownMode, Relation, Result, TableInput, TypePolicy};
 
 /// One relation on one connection; `relation` is resolved.
 #[derive(Clone, Debug)]
@@ -13,6 +13,25 @@ pub struct InputRef {
     pub relation: Relation,
     /// How the project names it, e.g. `source crm.customers`, for errors.
     pub said: String,
+}
+
+/// The word that [`InputRef::said`] starts with where `xdb seed` makes the relation.
+pub(crate) const SEED: &str = "seed";
+
+impl InputRef {
+    /// `e`, which says that the relation isn't there, with the project's own word for it: that helps most.
+    pub(crate) fn missing(&self, e: Error) -> Error {
+        let message = format!("{}: {}", self.said, e.message());
+        match self.said.is_empty() {
+            true => e,
+            // What else is in that schema is no help then.
+            false if self.said.starts_with(SEED) => Error::not_found(message)
+                .connection(&self.connection.name)
+                .relation(self.relation.to_string())
+                .hint("run `xdb seed` first: it loads the project's CSV files"),
+            false => e.with_message(|_| message),
+        }
+    }
 }
 
 /// How an engine session should read.
@@ -36,12 +55,7 @@ pub(crate) async fn attach(
         let info = i.connection.connector.describe(&i.relation).await;
         info.map_err(|e| {
             let e = e.connection(&i.connection.name);
-            // The project's own word for it helps most when it isn't there.
-            if e.kind() == xdb_core::ErrorKind::NotFound && !i.said.is_empty() {
-                e.with_message(|m| format!("{}: {m}", i.said))
-            } else {
-                e
-            }
+            if e.kind() == ErrorKind::NotFound { i.missing(e) } else { e }
         })
     }))
     .await?;

@@ -1,14 +1,13 @@
 //! Builds one model: from its template to committed rows.
 
 use crate::compile::{Compiled, Subject, compile};
-use crate::connections::{Connection, reserve};
+use crate::connections::{Connection, reserve, wanted};
 use crate::events::{Event, EventSink, NodeStart, Progress};
 use crate::inputs::{InputRef, ReadOptions};
 use crate::results::{NodeResult, Read, Status, write_text};
 use crate::transfer::transfer;
 use crate::workspace::{Model, Workspace, shown};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -154,7 +153,9 @@ impl NodeTask {
         }
         check_own_target(model, &target, &relation, &compiled.inputs, incremental)?;
 
-        let _permits = self.cancellable(reserve(&wanted(&compiled, &target))).await?;
+        // So many that the node can be sure not to wait for itself.
+        let _permits =
+            self.cancellable(reserve(&wanted(compiled.inputs.iter().map(|i| &i.connection).chain([&target])))).await?;
         let options = LoadOptions {
             mode,
             types: config.types.unwrap_or(target.types),
@@ -269,7 +270,7 @@ async fn missing_input(e: Error, inputs: &[InputRef]) -> Error {
     for input in inputs {
         match input.connection.connector.describe(&input.relation).await {
             Err(missing) if missing.kind() == ErrorKind::NotFound && !input.said.is_empty() => {
-                return missing.with_message(|m| format!("{}: {m}", input.said));
+                return input.missing(missing);
             }
             _ => {}
         }
@@ -325,15 +326,6 @@ fn check_own_target(
         .hint("give the model another name, `alias`, `schema` or `target`")),
         _ => Ok(()),
     }
-}
-
-/// Server connections the node needs before it can be sure not to wait for itself.
-fn wanted(compiled: &Compiled, target: &Connection) -> BTreeMap<String, (Connection, usize)> {
-    let mut all: BTreeMap<String, (Connection, usize)> = BTreeMap::new();
-    for c in compiled.inputs.iter().map(|i| &i.connection).chain([target]) {
-        all.entry(c.name.clone()).or_insert_with(|| (c.clone(), 0)).1 += 1;
-    }
-    all
 }
 
 /// Errors of the SQL say which engine's dialect it was read in, and where to look.

@@ -125,6 +125,45 @@ pub(crate) fn positional(sql: &str, text: impl Fn(usize) -> String) -> Result<(S
     Ok((out, names))
 }
 
+/// The statements of a text, without the semicolons between them. Where this reader cannot be sure where one ends (text
+/// with backslashes, `#`, bodies of triggers and procedures), the whole text is one, for the server to judge.
+pub(crate) fn statements(sql: &str) -> Vec<String> {
+    let whole = || vec![sql.to_string()];
+    let Ok(tokens) = tokenize(sql) else { return whole() };
+    let body = |w: &Word| {
+        let words = ["TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE", "ATOMIC", "DELIMITER"];
+        w.quote_style.is_none() && words.contains(&w.value.to_uppercase().as_str())
+    };
+    let unsure = tokens.iter().any(|t| match &t.token {
+        Token::Sharp => true,
+        Token::Word(w) => body(w),
+        _ => false,
+    });
+    // Where a backslash escapes a quote and where it doesn't is each server's own.
+    if unsure || sql.contains("\\'") || sql.contains("\\\"") || sql.contains("\\`") {
+        return whole();
+    }
+    let mut out = Vec::new();
+    let (mut from, mut empty) = (0, true);
+    let mut end = |from: usize, to: usize, empty: bool| {
+        if !empty {
+            out.push(sql[from..to].trim().to_string());
+        }
+    };
+    for t in &tokens {
+        match t.token {
+            Token::SemiColon => {
+                end(from, offset(sql, t.span.start), empty);
+                (from, empty) = (offset(sql, t.span.end), true);
+            }
+            Token::Whitespace(_) | Token::EOF => {}
+            _ => empty = false,
+        }
+    }
+    end(from, sql.len(), empty);
+    if out.is_empty() { whole() } else { out }
+}
+
 fn tokenize(sql: &str) -> Result<Vec<TokenWithSpan>> {
     Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
@@ -169,6 +208,27 @@ mod tests {
             found("with pg as (select 1 as x) select pg.x from pg"),
             "with pg as (select 1 as x) select pg.x from pg"
         );
+    }
+
+    #[test]
+    fn statements_end_at_semicolons_of_their_own() {
+        assert_eq!(statements("select 1"), ["select 1"]);
+        assert_eq!(statements("select 1;\n -- the end; really\n"), ["select 1"]);
+        assert_eq!(
+            statements("create table \"a;b\" (x int); insert into t values ('x;y') /* ; */; select 1 as é"),
+            ["create table \"a;b\" (x int)", "insert into t values ('x;y') /* ; */", "select 1 as é"]
+        );
+        for one in [
+            "do $$ begin perform 1; end $$",
+            "create trigger t after insert on a begin delete from b; delete from c; end",
+            "select 'it\\'s; here'; select 2",
+            "select 1 # drop; drop table t",
+            "begin not atomic select 1; end",
+            "select 'open; ",
+            ";",
+        ] {
+            assert_eq!(statements(one), [one]);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A project ready to work with: parsed models, their graph, the connections, the templates.
 
 use crate::connections::{Connection, Connections};
-use crate::inputs::InputRef;
+use crate::inputs::{InputRef, SEED};
 use crate::results::PreviousRun;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,8 @@ pub struct Workspace {
     pub invocation_id: String,
     /// By id.
     models: BTreeMap<String, Arc<Model>>,
+    /// By id: to the runner a seed is a model without SQL.
+    seeds: BTreeMap<String, Arc<Model>>,
     /// By model name: what the project's `generate_schema_name` macro says.
     schemas: BTreeMap<String, String>,
     default_target: Option<String>,
@@ -90,12 +92,29 @@ impl Workspace {
             let r = templates.parse(Template { name: &m.name, path: &m.path, text: &m.text })?;
             Ok((r.config.clone(), r.config_line, r))
         })?;
-        let graph = Graph::build(nodes(&project, &parsed))?;
+        let seeds = project
+            .seeds
+            .iter()
+            .map(|s| Ok(Model { file: s.clone(), config: project.seed_config(s)?, recorded: Recorded::default() }))
+            .collect::<Result<Vec<_>>>()?;
+        let graph = Graph::build(nodes(&project, &parsed, &seeds))?;
         let package = project.file.name.clone();
         let schemas = custom_schemas(&templates, &project, &parsed, default_target.as_deref(), options.threads)?;
         let models = parsed.into_iter().map(|m| (xdb_graph::model_id(&package, &m.file.name), Arc::new(m))).collect();
+        let seeds = seeds.into_iter().map(|s| (seed_id(&package, &s.file.name), Arc::new(s))).collect();
         let connections = Connections::new(registry, profiles);
-        Ok(Self { options, project, connections, graph, templates, invocation_id, models, schemas, default_target })
+        Ok(Self {
+            seeds,
+            options,
+            project,
+            connections,
+            graph,
+            templates,
+            invocation_id,
+            models,
+            schemas,
+            default_target,
+        })
     }
 
     pub fn target_path(&self) -> PathBuf {
@@ -109,6 +128,14 @@ impl Workspace {
     }
     pub fn models(&self) -> impl Iterator<Item = (&String, &Arc<Model>)> {
         self.models.iter()
+    }
+    /// By id, disabled ones too.
+    pub fn seeds(&self) -> impl Iterator<Item = (&String, &Arc<Model>)> {
+        self.seeds.iter()
+    }
+    /// A model or a seed: what `ref` may name.
+    pub(crate) fn referable(&self, id: &str) -> Result<&Arc<Model>> {
+        self.models.get(id).or_else(|| self.seeds.get(id)).ok_or_else(|| Error::internal(format!("no model `{id}`")))
     }
     pub fn model(&self, id: &str) -> Result<&Arc<Model>> {
         self.models.get(id).ok_or_else(|| Error::internal(format!("no model `{id}`")))
@@ -186,10 +213,11 @@ impl Workspace {
 
     /// What a `ref` reads, if the model is built at all.
     pub fn ref_input(&self, id: &str) -> Result<InputRef> {
-        let m = self.model(id)?;
+        let m = self.referable(id)?;
         let connection = self.target_of(m)?;
         let relation = self.relation_of(m, &connection);
-        Ok(InputRef { connection, relation, said: format!("model `{}`", m.file.name) })
+        let what = if self.seeds.contains_key(id) { SEED } else { "model" };
+        Ok(InputRef { connection, relation, said: format!("{what} `{}`", m.file.name) })
     }
 
     pub fn source_input(&self, source: &str, table: &str) -> Result<InputRef> {
@@ -232,7 +260,7 @@ impl Workspace {
             }
             for call in &r.refs {
                 let node = self.graph.find_ref(call.package.as_deref(), &call.name, &self.project.file.name)?;
-                let m = self.model(&node.id)?;
+                let m = self.referable(&node.id)?;
                 if m.config.materialized == Materialized::Ephemeral {
                     if seen.insert(node.id.clone()) {
                         todo.push(&m.recorded);
@@ -352,7 +380,12 @@ pub(crate) fn target_values(
     }
 }
 
-fn nodes(project: &Project, models: &[Model]) -> Vec<Node> {
+/// As in the graph.
+fn seed_id(package: &str, name: &str) -> String {
+    format!("{}.{package}.{name}", ResourceType::Seed)
+}
+
+fn nodes(project: &Project, models: &[Model], seeds: &[Model]) -> Vec<Node> {
     let package = &project.file.name;
     let mut out = Vec::new();
     for s in &project.sources {
@@ -364,16 +397,18 @@ fn nodes(project: &Project, models: &[Model]) -> Vec<Node> {
             out.push(n);
         }
     }
-    for m in models {
+    let all = models.iter().map(|m| (ResourceType::Model, m)).chain(seeds.iter().map(|s| (ResourceType::Seed, s)));
+    for (kind, m) in all {
         let folders: Vec<&str> = match m.file.fqn.len() {
             0..=2 => vec![],
             n => m.file.fqn[1..n - 1].iter().map(String::as_str).collect(),
         };
-        let mut n = Node::new(ResourceType::Model, package, &folders, &m.file.name, &m.file.path);
+        let mut n = Node::new(kind, package, &folders, &m.file.name, &m.file.path);
         n.tags = m.config.tags.clone();
         n.enabled = m.config.enabled;
         n.config = m.config.raw.clone();
-        n.config.insert("materialized".into(), m.config.materialized.as_str().into());
+        let materialized = if kind == ResourceType::Seed { SEED } else { m.config.materialized.as_str() };
+        n.config.insert("materialized".into(), materialized.into());
         n.patch_path = m.file.props.as_ref().map(|p| p.file.clone());
         let r = &m.recorded;
         n.refs =

@@ -43,12 +43,14 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<u8> {
 impl Command {
     /// What the command line says about threads.
     pub(crate) fn threads(&self) -> Option<usize> {
-        let t = match self {
-            Self::Run(a) => &a.threads,
-            Self::Seed(a) => &a.threads,
-            Self::Retry(a) => &a.threads,
-            _ => return None,
+        let threads = match self {
+            Self::Run(a) => a.threads.threads,
+            Self::Seed(a) => a.threads.threads,
+            Self::Retry(a) => a.threads.threads,
+            Self::Show(a) => a.threads.threads,
+            Self::Query(a) => a.threads.threads,
+            _ => None,
         };
-        t.threads.map(usize::from)
+        threads.map(usize::from)
     }
 }

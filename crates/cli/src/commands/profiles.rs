@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
 use xdb_core::secret::MASK;
-use xdb_core::{ConnectorDef, Error, Registry, Result, ServerInfo};
+use xdb_core::{Connector, ConnectorDef, Error, ErrorKind, Registry, Result, ServerInfo};
 use xdb_project::{ConnectionProfile, Profiles};
 use xdb_runner::Connections;
 
@@ -111,7 +111,7 @@ pub(crate) async fn test(app: &App, connections: &Connections, names: &[String])
         .iter()
         .map(|name| async move {
             let out = match connections.get(name) {
-                Ok(c) => c.connector.check().await.map_err(|e| e.connection(name)),
+                Ok(c) => check(&*c.connector).await.map_err(|e| e.connection(name)),
                 Err(e) => Err(e),
             };
             (name, out)
@@ -125,14 +125,16 @@ pub(crate) async fn test(app: &App, connections: &Connections, names: &[String])
         }
         if json {
             let fields = match &out {
-                Ok(i) => json!({"connection": name, "ok": true, "server": i}),
+                Ok(Found::Server(i)) => json!({"connection": name, "ok": true, "server": i}),
+                Ok(Found::ToBeMade(note)) => json!({"connection": name, "ok": true, "note": note}),
                 Err(e) => json!({"connection": name, "ok": false, "error": crate::output::errors::fields(e)}),
             };
             console::print(&fields.to_string())?;
             continue;
         }
         let line = match &out {
-            Ok(info) => {
+            Ok(Found::ToBeMade(note)) => format!("{}      {name:width$}  {note}", Paint::Green.on("ok")),
+            Ok(Found::Server(info)) => {
                 let tls = connections.get(name).is_ok_and(|c| c.connector.def().capabilities.tls);
                 format!("{}      {name:width$}  {}", Paint::Green.on("ok"), server(info, tls))
             }
@@ -146,6 +148,23 @@ pub(crate) async fn test(app: &App, connections: &Connections, names: &[String])
         console::print(&line)?;
     }
     Ok(code)
+}
+
+enum Found {
+    Server(ServerInfo),
+    /// Nothing yet, but a run would make it; what to say of it.
+    ToBeMade(String),
+}
+
+async fn check(connector: &dyn Connector) -> Result<Found> {
+    match connector.check().await {
+        Ok(info) => Ok(Found::Server(info)),
+        Err(e) if e.kind() == ErrorKind::NotFound => match connector.made_by_load().await? {
+            Some(note) => Ok(Found::ToBeMade(note)),
+            None => Err(e),
+        },
+        Err(e) => Err(e),
+    }
 }
 
 fn one_line(s: &str) -> String {

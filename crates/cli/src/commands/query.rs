@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::args::Query;
 use std::io::Read;
 use xdb_core::{Error, Literal, Result};
-use xdb_runner::QueryOptions;
+use xdb_runner::{Options, QueryOptions};
 
 pub(crate) async fn run(app: &App, args: Query) -> Result<u8> {
     refuse_binary(args.output)?;
@@ -13,7 +13,10 @@ pub(crate) async fn run(app: &App, args: Query) -> Result<u8> {
     let params = args.params.iter().map(|p| param(p)).collect::<Result<Vec<_>>>()?;
     let options =
         QueryOptions { compute: args.compute.compute, params, limit: limit(args.limit), ..Default::default() };
-    let ad_hoc = app.ad_hoc(app.options(&args.project, "query")?)?;
+    let ad_hoc = app.ad_hoc(Options {
+        threads: args.threads.threads.map(usize::from).unwrap_or(0),
+        ..app.options(&args.project, "query")?
+    })?;
     app.stoppable(async {
         let query = match &args.on {
             Some(name) => ad_hoc.on(name, &sql, &options).await?,

@@ -14,16 +14,16 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 use xdb_core::names::suggest;
 use xdb_core::{
     ArrowStream, Error, ErrorKind, LoadOptions, LogicalType, ReadContext, Relation, Result, ScanRequest, TableInfo,
 };
-use xdb_project::{ModelConfig, ModelFile};
+use xdb_project::ModelFile;
 use xdb_runner::{
     Event, EventSink, Model, NodeResult, NodeStart, Options, Progress, Read, RunResults, Status, Workspace,
 };
-use xdb_template::Recorded;
 
 pub(crate) async fn run(app: &App, args: Seed) -> Result<u8> {
     let stored = json!({
@@ -60,17 +60,11 @@ fn seed_id(package: &str, name: &str) -> String {
     format!("seed.{package}.{name}")
 }
 
-/// Load the seeds whose id `chosen` accepts, one after the other; the exit code.
+/// Load the seeds whose id `chosen` accepts, as many at once as there are threads; the exit code.
 pub(crate) async fn load(app: &App, ws: &Arc<Workspace>, chosen: impl Fn(&str) -> bool, stored: &Value) -> Result<u8> {
     let started = Instant::now();
-    let mut seeds = Vec::new();
-    for file in &ws.project.seeds {
-        let config = ws.project.seed_config(file)?;
-        let id = seed_id(&ws.project.file.name, &file.name);
-        if config.enabled && chosen(&id) {
-            seeds.push((id, file.clone(), config));
-        }
-    }
+    let seeds: Vec<(String, Arc<Model>)> =
+        ws.seeds().filter(|(id, s)| s.config.enabled && chosen(id)).map(|(id, s)| (id.clone(), s.clone())).collect();
     if seeds.is_empty() {
         events::warn("nothing to do: no seed is selected");
         return Ok(0);
@@ -89,21 +83,33 @@ pub(crate) async fn load(app: &App, ws: &Arc<Workspace>, chosen: impl Fn(&str) -
         elapsed: 0.0,
         interrupted: false,
     };
-    let mut halted = false;
-    for (i, (id, file, config)) in seeds.into_iter().enumerate() {
-        let result = match halted || app.cancel.is_cancelled() {
-            true => not_run(id, &file),
-            false => one(app, ws, Job { id, index: i + 1, total, file, config }, &sink).await,
-        };
-        halted |= ws.options.fail_fast && result.status != Status::Success;
+    let halted = AtomicBool::new(false);
+    let jobs = seeds.into_iter().enumerate().map(|(i, (id, model))| {
+        let (halted, sink) = (&halted, &sink);
+        async move {
+            let index = i + 1;
+            if halted.load(Relaxed) || app.cancel.is_cancelled() {
+                return (index, not_run(id, &model.file));
+            }
+            let result = one(app, ws, Job { id, index, total, model }, sink).await;
+            if ws.options.fail_fast && result.status != Status::Success {
+                halted.store(true, Relaxed);
+            }
+            (index, result)
+        }
+    });
+    // What is CPU work (parsing the CSV) is a task of its own in each.
+    let mut jobs = futures::stream::iter(jobs).buffer_unordered(ws.threads());
+    while let Some((index, result)) = jobs.next().await {
         let result = Arc::new(result);
         results.results.push(result.clone());
         results.elapsed = started.elapsed().as_secs_f64();
         results.interrupted = app.cancel.is_cancelled();
         let json = format!("{:#}\n", results.to_json(stored));
         xdb_runner::write_text(&ws.target_path().join("run_results.json"), &json)?;
-        sink(Event::NodeEnd { index: i + 1, total, result });
+        sink(Event::NodeEnd { index, total, result });
     }
+    drop(jobs);
     drop((sink, reporter));
     finish(&results);
     Ok(code(&results))
@@ -113,8 +119,7 @@ struct Job {
     id: String,
     index: usize,
     total: usize,
-    file: ModelFile,
-    config: ModelConfig,
+    model: Arc<Model>,
 }
 
 fn not_run(id: String, file: &ModelFile) -> NodeResult {
@@ -138,7 +143,7 @@ fn not_run(id: String, file: &ModelFile) -> NodeResult {
 async fn one(app: &App, ws: &Arc<Workspace>, job: Job, sink: &EventSink) -> NodeResult {
     let started = Instant::now();
     let progress = Arc::new(Progress::default());
-    let mut result = not_run(job.id.clone(), &job.file);
+    let mut result = not_run(job.id.clone(), &job.model.file);
     let outcome = write(app, ws, &job, &progress, sink, &mut result).await;
     result.seconds = started.elapsed().as_secs_f64();
     result.reads =
@@ -147,7 +152,8 @@ async fn one(app: &App, ws: &Arc<Workspace>, job: Job, sink: &EventSink) -> Node
         Ok(()) => Status::Success,
         Err(e) => {
             let cancelled = e.kind() == ErrorKind::Cancelled && app.cancel.is_cancelled();
-            result.error = Some(if e.context().location.is_some() { e } else { e.at(job.file.path.display(), 0) });
+            result.error =
+                Some(if e.context().location.is_some() { e } else { e.at(job.model.file.path.display(), 0) });
             if cancelled { Status::Cancelled } else { Status::Error }
         }
     };
@@ -162,10 +168,9 @@ async fn write(
     sink: &EventSink,
     result: &mut NodeResult,
 ) -> Result<()> {
-    // To the runner a seed is a model without SQL.
-    let model = Model { file: job.file.clone(), config: job.config.clone(), recorded: Recorded::default() };
-    let target = ws.target_of(&model)?;
-    let relation = ws.relation_of(&model, &target);
+    let config = &job.model.config;
+    let target = ws.target_of(&job.model)?;
+    let relation = ws.relation_of(&job.model, &target);
     result.relation = relation.to_string();
     sink(Event::NodeStart(NodeStart {
         index: job.index,
@@ -176,16 +181,19 @@ async fn write(
         engine: None,
         progress: progress.clone(),
     }));
+    // Inside the target's `pool_size`, however many threads there are.
+    let permit = app.stoppable(async { Ok(target.budget.clone().acquire_owned().await) }).await?;
     let stream = app.stoppable(read(app, ws, job, progress)).await?;
     let options = LoadOptions {
-        types: job.config.types.unwrap_or(target.types),
+        types: config.types.unwrap_or(target.types),
         stats: progress.written.clone(),
-        extra: job.config.extra.clone(),
+        extra: config.extra.clone(),
         ..LoadOptions::default()
     };
     let report = xdb_runner::transfer(stream, target.connector.clone(), &relation, &options, &app.cancel)
         .await
         .map_err(|e| e.connection(&target.name))?;
+    drop(permit);
     result.rows = Some(report.rows);
     result.notes = report.notes;
     Ok(())
@@ -193,18 +201,18 @@ async fn write(
 
 /// The seed's rows with their final types.
 async fn read(app: &App, ws: &Workspace, job: &Job, progress: &Progress) -> Result<ArrowStream> {
-    let path = ws.project.root.join(&job.file.path);
+    let path = ws.project.root.join(&job.model.file.path);
     let dir = path.parent().unwrap_or(&ws.project.root);
     // Types are inferred from every row, not from a sample.
     let mut raw = json!({"path": dir.to_string_lossy(), "sample_rows": 0});
-    if let (Some(d), Some(raw)) = (job.config.extra.get("delimiter"), raw.as_object_mut()) {
+    if let (Some(d), Some(raw)) = (job.model.config.extra.get("delimiter"), raw.as_object_mut()) {
         raw.insert("delimiter".into(), d.clone());
     }
     let raw = raw.as_object().cloned().unwrap_or_default();
     let connector = app.registry.validate("seeds", "files", &raw, &ws.project.root)?.open()?;
     let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let mut table = connector.describe(&connector.resolve(&Relation::bare(file))).await?;
-    let wanted = column_types(&job.config.extra, &table)?;
+    let wanted = column_types(&job.model.config.extra, &table)?;
     // The connector parses text as what the table says it is: exact also where inference would have guessed otherwise.
     table.schema = parse_schema(&table.schema, &wanted);
     let extract = connector.extract().ok_or_else(|| Error::internal("the files connector cannot read"))?;

@@ -13,7 +13,11 @@ use xdb_runner::{Options, Query, QueryOptions, What, Workspace};
 pub(crate) async fn run(app: &App, args: Show) -> Result<u8> {
     refuse_binary(args.output)?;
     let name = args.model.or(args.select);
-    let options = Options { compute: args.compute.compute, ..app.options(&args.project, "show")? };
+    let options = Options {
+        compute: args.compute.compute,
+        threads: args.threads.threads.map(usize::from).unwrap_or(0),
+        ..app.options(&args.project, "show")?
+    };
     let ws = app.workspace(options)?;
     let what = what(&ws, name.as_deref(), args.inline.as_deref())?;
     let options = QueryOptions { limit: limit(Some(args.limit)), ..QueryOptions::default() };

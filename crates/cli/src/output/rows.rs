@@ -13,6 +13,8 @@ use xdb_core::{ArrowStream, Error, Result};
 
 /// Write all of `stream` to stdout; the number of rows.
 pub(crate) async fn print(mut stream: ArrowStream, format: RowFormat) -> Result<u64> {
+    // A statement without rows has no columns either; nor has a file of none anything to say.
+    let nothing = stream.schema().fields().is_empty();
     let mut writer = open(format, stream.schema())?;
     let mut rows = 0;
     while let Some(batch) = stream.next().await {
@@ -25,7 +27,11 @@ pub(crate) async fn print(mut stream: ArrowStream, format: RowFormat) -> Result<
     drop(stream);
     writer.finish()?;
     if format == RowFormat::Table {
-        console::note(&format!("({rows} {})", if rows == 1 { "row" } else { "rows" }));
+        match (nothing, rows) {
+            (true, 0) => console::note("OK"),
+            (_, 1) => console::note("(1 row)"),
+            _ => console::note(&format!("({rows} rows)")),
+        }
     }
     Ok(rows)
 }
@@ -89,7 +95,9 @@ impl<W: Write> Csv<W> {
             csv_field(f.name(), &mut line);
         }
         line.push('\n');
-        out.write_all(line.as_bytes())?;
+        if !schema.fields().is_empty() {
+            out.write_all(line.as_bytes())?;
+        }
         Ok(Self { out, cell: String::new(), line })
     }
 }

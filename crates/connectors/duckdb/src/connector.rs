@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use xdb_core::{
     Connector, ConnectorConfig, ConnectorDef, ContextId, Execute, Extract, Load, Relation, RelationInfo,
-    RelationPattern, Result, ServerInfo, TableInfo,
+    RelationPattern, Result, ServerInfo, TableInfo, file_to_be_made,
 };
 
 /// Cheap to clone; clones are the same connector.
@@ -105,6 +105,15 @@ impl Connector for Duck {
             })
         })
         .await
+    }
+    async fn made_by_load(&self) -> Result<Option<String>> {
+        let s = self.settings();
+        match &s.path {
+            Some(path) if !s.read_only && !path.exists() => {
+                file_to_be_made(path).map_err(|e| e.connection(&s.connection))
+            }
+            _ => Ok(None),
+        }
     }
     async fn list(&self, pattern: &RelationPattern) -> Result<Vec<RelationInfo>> {
         let pattern = pattern.clone();

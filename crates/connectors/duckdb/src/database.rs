@@ -67,10 +67,15 @@ pub(crate) fn open(s: &Settings, create: bool) -> Result<Arc<Database>> {
             "there is no such file"
         };
         return Err(Error::not_found(format!("cannot open `{}` (duckdb at {}): {what}", s.connection, s.address()))
-            .hint(format!(
-                "check `path` under `{}` in profiles.yml; a load makes the file, not its folder",
-                s.connection
-            )));
+            .hint(match s.read_only {
+                true => format!("check `path` under `{}` in profiles.yml", s.connection),
+                false => {
+                    format!(
+                        "check `path` under `{}` in profiles.yml; a load makes the file, not its folder",
+                        s.connection
+                    )
+                }
+            }));
     }
     let d = start(s)?;
     all.insert(identity(path), Arc::downgrade(&d));

@@ -18,7 +18,18 @@ use xdb_core::{
 #[async_trait]
 impl Execute for Duck {
     async fn query(&self, sql: &str, params: &[Literal], ctx: &ReadContext) -> Result<ArrowStream> {
+        self.query_after(&[], sql, params, ctx).await
+    }
+
+    async fn query_after(
+        &self,
+        before: &[String],
+        sql: &str,
+        params: &[Literal],
+        ctx: &ReadContext,
+    ) -> Result<ArrowStream> {
         let query = Query {
+            before: before.to_vec(),
             sql: sql.into(),
             params: params.iter().map(literal).collect(),
             schema: None,

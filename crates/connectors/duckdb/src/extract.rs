@@ -63,6 +63,7 @@ impl Extract for Duck {
             .map(|(name, source, arrow)| Ok(field(name, source, &arrow.parse::<DataType>()?)))
             .collect::<Result<Vec<_>>>()?;
         let query = Query {
+            before: vec![],
             sql: split.sql.clone(),
             params: vec![],
             schema: Some(Arc::new(Schema::new(fields))),

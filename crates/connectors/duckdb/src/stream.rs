@@ -22,6 +22,8 @@ const AHEAD: usize = 1;
 
 /// What to run.
 pub(crate) struct Query {
+    /// Statements that go first, on the same connection.
+    pub(crate) before: Vec<String>,
     pub(crate) sql: String,
     pub(crate) params: Vec<Value>,
     /// `None`: native SQL, whose types are asked for first.
@@ -73,6 +75,9 @@ fn produce(
     first: &mut First,
     send: &mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
+    for statement in &query.before {
+        conn.execute_batch(statement).map_err(plain).with_sql(statement)?;
+    }
     let schema = query.schema.clone();
     let source_types = match schema {
         Some(_) => None,

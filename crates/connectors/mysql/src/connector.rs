@@ -78,6 +78,10 @@ impl Extract for MySql {
         pushdown::pushdown(table, predicates)
     }
 
+    fn expected_splits(&self, request: &ScanRequest) -> Option<usize> {
+        Some(plan::wanted(request))
+    }
+
     async fn plan(&self, request: &ScanRequest) -> Result<ScanPlan> {
         let schema = request.schema();
         let select = Select::new(request)?;
@@ -112,6 +116,7 @@ impl Extract for MySql {
         let payload: Payload = serde_json::from_value(split.payload.clone())
             .map_err(|e| Error::internal(format!("this split is not one of MySQL's: {e}")))?;
         let query = Query {
+            before: vec![],
             sql: split.sql.clone(),
             params: vec![],
             schema: Some(payload.schema()?),

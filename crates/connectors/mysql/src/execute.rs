@@ -5,6 +5,7 @@ use crate::dialect::MYSQL;
 use crate::errors::server_code;
 use crate::pool::Session;
 use crate::read::stream::{self, FromPool, Query};
+use crate::write::session::busy_target;
 use crate::write::{swap, target};
 use async_trait::async_trait;
 use xdb_core::{
@@ -15,7 +16,18 @@ use xdb_core::{
 #[async_trait]
 impl Execute for MySql {
     async fn query(&self, sql: &str, params: &[Literal], ctx: &ReadContext) -> Result<ArrowStream> {
+        self.query_after(&[], sql, params, ctx).await
+    }
+
+    async fn query_after(
+        &self,
+        before: &[String],
+        sql: &str,
+        params: &[Literal],
+        ctx: &ReadContext,
+    ) -> Result<ArrowStream> {
         let query = Query {
+            before: before.to_vec(),
             sql: sql.to_string(),
             params: params.to_vec(),
             schema: None,
@@ -76,7 +88,7 @@ fn table_as(s: &mut Session, relation: &Relation, select: &str, options: &LoadOp
             notes.push(format!("{} could not be removed: {}", staging.relation, e.message()));
         }
     }
-    out?;
+    out.map_err(|e| busy_target(e, relation))?;
     Ok(LoadReport { rows, notes })
 }
 
@@ -95,7 +107,7 @@ fn view_as(s: &mut Session, relation: &Relation, select: &str) -> Result<()> {
     let (new, old) = target::two_names(relation);
     let sql = create(&new);
     s.execute(&sql).map_err(|e| e.sql(&sql))?;
-    let out = swap::swap(s, relation, &new, &old, &mut vec![]);
+    let out = swap::swap(s, relation, &new, &old, &mut vec![]).map_err(|e| busy_target(e, relation));
     if let Err(e) = &out
         && server_code(e).is_some()
     {

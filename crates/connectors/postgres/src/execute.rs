@@ -114,6 +114,16 @@ fn with_casts(sql: &str, kinds: &[Kind]) -> String {
 #[async_trait]
 impl Execute for Postgres {
     async fn query(&self, sql: &str, params: &[Literal], ctx: &ReadContext) -> Result<ArrowStream> {
+        self.query_after(&[], sql, params, ctx).await
+    }
+
+    async fn query_after(
+        &self,
+        before: &[String],
+        sql: &str,
+        params: &[Literal],
+        ctx: &ReadContext,
+    ) -> Result<ArrowStream> {
         let sql = bare(sql);
         let config = self.config();
         let fail = |e| error::from_sqlx(e, config).sql(sql);
@@ -121,6 +131,9 @@ impl Execute for Postgres {
         if config.pgbouncer {
             // Keeps one server connection for the statement's whole life.
             conn.run("BEGIN").await?;
+        }
+        for statement in before {
+            conn.run(statement).await.map_err(|e| e.sql(statement))?;
         }
         let types: Vec<_> = params.iter().map(declared).collect();
         let statement = conn.prepare_with(AssertSqlSafe(sql).into_sql_str(), &types).await.map_err(fail)?;

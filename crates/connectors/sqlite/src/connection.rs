@@ -73,10 +73,11 @@ fn cannot_open(s: &Settings, e: Error) -> Error {
         (ErrorKind::NotFound, Some(path)) => {
             let missing_folder = path.parent().is_some_and(|d| !d.exists());
             let what = if missing_folder { "its folder does not exist" } else { "there is no such file" };
-            Error::not_found(format!("{head}: {what}")).hint(format!(
-                "check `path` under `{}` in profiles.yml; a load makes the file, not its folder",
-                s.connection
-            ))
+            let check = format!("check `path` under `{}` in profiles.yml", s.connection);
+            Error::not_found(format!("{head}: {what}")).hint(match s.create && !s.read_only {
+                true => format!("{check}; a load makes the file, not its folder"),
+                false => check,
+            })
         }
         _ => {
             let hint = e.hint_text().map(str::to_string);

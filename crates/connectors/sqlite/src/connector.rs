@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use xdb_core::{
     Connector, ConnectorDef, ContextId, Execute, Extract, Load, Relation, RelationInfo, RelationPattern, Result,
-    ServerInfo, TableInfo,
+    ServerInfo, TableInfo, file_to_be_made,
 };
 
 pub(crate) struct Sqlite {
@@ -76,6 +76,15 @@ impl Connector for Sqlite {
             })
         })
         .await
+    }
+    async fn made_by_load(&self) -> Result<Option<String>> {
+        let s = &self.settings;
+        match s.address.file() {
+            Some(path) if s.create && !s.read_only && !path.exists() => {
+                file_to_be_made(path).map_err(|e| e.connection(&s.connection))
+            }
+            _ => Ok(None),
+        }
     }
     async fn list(&self, pattern: &RelationPattern) -> Result<Vec<RelationInfo>> {
         let pattern = pattern.clone();

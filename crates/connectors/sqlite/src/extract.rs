@@ -62,6 +62,7 @@ impl Extract for Sqlite {
             .map_err(|e| Error::internal(format!("not a split of the sqlite connector: {e}")))?;
         let fields: Vec<_> = p.columns.iter().map(|(name, source_type, kind)| kind.field(name, source_type)).collect();
         let query = Query {
+            before: vec![],
             sql: split.sql.clone(),
             params: vec![],
             schema: Some(Arc::new(Schema::new(fields))),

@@ -20,6 +20,8 @@ const AHEAD: usize = 1;
 
 /// What to run.
 pub(crate) struct Query {
+    /// Statements that go first, on the same connection.
+    pub(crate) before: Vec<String>,
     pub(crate) sql: String,
     pub(crate) params: Vec<Value>,
     /// `None`: from the statement's declared types and first rows.
@@ -68,6 +70,11 @@ fn produce(
     send: &mpsc::Sender<Result<RecordBatch>>,
 ) -> Result<()> {
     watch.begin(conn.get_interrupt_handle());
+    for statement in &query.before {
+        let mut stmt = single(conn, statement).with_sql(statement)?;
+        let mut rows = stmt.raw_query();
+        while rows.next().map_err(plain).with_sql(statement)?.is_some() {}
+    }
     let mut stmt = single(conn, &query.sql)?;
     let wanted = stmt.parameter_count();
     if wanted != query.params.len() {

@@ -19,6 +19,8 @@ const ER_UNSUPPORTED_PS: u16 = 1295;
 
 /// What to run.
 pub(crate) struct Query {
+    /// Statements that go first, in the same session.
+    pub(crate) before: Vec<String>,
     pub(crate) sql: String,
     pub(crate) params: Vec<Literal>,
     /// The schema the rows must have; `None`: whatever they have.
@@ -117,6 +119,9 @@ fn read(
     schema_tx: &mut Option<oneshot::Sender<Result<SchemaRef>>>,
 ) -> Result<bool> {
     let mut received = session.received();
+    for statement in &query.before {
+        session.execute(statement).map_err(|e| e.sql(statement))?;
+    }
     let rows = start(session, &query.sql, &query.params)?;
     let schema = match (&query.schema, &rows) {
         (Some(s), _) => s.clone(),

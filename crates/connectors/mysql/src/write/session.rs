@@ -206,7 +206,7 @@ impl LoadSession for Loading {
 }
 
 /// A lock that doesn't come says what to look for.
-fn busy_target(e: Error, target: &Relation) -> Error {
+pub(crate) fn busy_target(e: Error, target: &Relation) -> Error {
     if e.kind() == ErrorKind::Conflict {
         let said = e.message().to_string();
         let out = Error::new(ErrorKind::Conflict, format!("{target} is locked by another session"))
