@@ -105,8 +105,9 @@ pub enum EngineInput {
     Table(TableInput),
 }
 
-/// What one source is asked for, as far as it is known before running.
-#[derive(Clone, Debug, Serialize)]
+/// What one source is asked for, as far as it is known before running; after [`EngineSession::analyze`], what it was
+/// asked and what came.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct SourceRead {
     pub connection: String,
     pub relation: String,
@@ -115,6 +116,40 @@ pub struct SourceRead {
     /// Filters that stay local, with the reason.
     pub not_pushed: Vec<(String, String)>,
     pub row_estimate: Option<u64>,
+    /// Filters whose constants become known only while the query runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dynamic: Vec<RuntimeFilter>,
+    /// Only after running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<ReadActual>,
+}
+
+/// A filter made of another part of the query: the keys of a join's other side, a scalar subquery's value.
+#[derive(Clone, Debug, Serialize)]
+pub struct RuntimeFilter {
+    /// The column it filters.
+    pub column: String,
+    /// What it is made of, for people.
+    pub from: String,
+    /// What was sent (`12 values`, `1 to 99`), or why nothing was; `None` before running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Whether the source was sent it.
+    pub sent: bool,
+}
+
+/// What one read did.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct ReadActual {
+    pub rows: u64,
+    /// As they came over the wire (or from the file); 0 where the connector doesn't count them.
+    pub bytes: u64,
+    /// From the first split's start to the last one's end, also while nobody asked for rows.
+    pub elapsed_ms: u64,
+    /// Of these, spent on waiting for runtime filters.
+    pub waited_ms: u64,
+    /// Statements sent.
+    pub splits: usize,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -122,6 +157,20 @@ pub struct Explanation {
     /// The engine's own plan, as text.
     pub plan: String,
     pub sources: Vec<SourceRead>,
+    /// Pieces of the query that one connection could answer whole, and what was made of each.
+    pub choices: Vec<PushdownChoice>,
+    /// Operators above remote rows that run locally: the operator, and the rule that forbade to send it.
+    pub not_pushed: Vec<(String, String)>,
+}
+
+/// Whether a piece of the query is sent to its connection as one statement.
+#[derive(Clone, Debug, Serialize)]
+pub struct PushdownChoice {
+    pub connection: String,
+    pub relations: Vec<String>,
+    pub pushed: bool,
+    /// With the estimates it rests on, for people.
+    pub why: String,
 }
 
 #[async_trait]
@@ -142,4 +191,9 @@ pub trait EngineSession: Send {
     /// Start the query; rows come as the stream is polled. Errors about the SQL name the engine.
     async fn execute(&mut self, sql: &str) -> Result<ArrowStream>;
     async fn explain(&mut self, sql: &str) -> Result<Explanation>;
+    /// Run the query, throw its rows away, and say what was done.
+    async fn analyze(&mut self, sql: &str) -> Result<Explanation> {
+        let _ = sql;
+        Err(Error::unsupported("this engine cannot tell what a query did").hint("`xdb explain` without --analyze works"))
+    }
 }

@@ -1,66 +1,379 @@
-//! The physical scan: one partition a split, each opened when first polled.
+//! The physical scan of a remote relation: planned when first polled, one partition a split.
+//!
+//! Planning waits because by then the query may know more (see [`dynamic`](crate::dynamic)), and because it may open things
+//! on the server, which are then held no longer than needed.
 
+use crate::dynamic::{Known, RuntimeSource, Wait};
 use crate::to_datafusion;
 use arrow::datatypes::SchemaRef;
+use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Statistics, internal_err};
-use datafusion::error::Result as DfResult;
+use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
-use futures::{StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::fmt;
-use std::sync::{Arc, Mutex};
-use tokio::sync::OwnedSemaphorePermit;
-use xdb_core::engine::SourceRead;
-use xdb_core::{ReadContext, ScanPlan, TableInput};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use xdb_core::engine::{ReadActual, RuntimeFilter, SourceRead};
+use xdb_core::{
+    ArrowStream, Error, Extract, IoStats, Predicate, Pushdown, ReadContext, Result, ScanPlan, ScanRequest, TableInput,
+    TypePolicy,
+};
+
+/// What is read.
+#[derive(Clone, Debug)]
+pub enum RemoteRead {
+    /// Rows of the input's own relation.
+    Table(ScanRequest),
+}
 
 #[derive(Debug)]
 pub struct RemoteScanExec {
-    input: TableInput,
-    plan: ScanPlan,
-    /// One for each split beyond the first; a partition's stream takes one and gives it back when it ends.
-    permits: Mutex<Vec<OwnedSemaphorePermit>>,
-    rows: Option<usize>,
-    not_pushed: Vec<(String, String)>,
+    shared: Arc<Shared>,
+    /// One for each partition beyond the first; a partition's stream takes one and gives it back when it ends.
+    permits: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
     properties: Arc<PlanProperties>,
 }
 
+/// What the partitions' streams have in common.
+#[derive(Debug)]
+struct Shared {
+    input: TableInput,
+    read: RemoteRead,
+    schema: SchemaRef,
+    partitions: usize,
+    rows: Option<usize>,
+    not_pushed: Vec<(String, String)>,
+    /// The plan without runtime filters, where it was made already.
+    early: Option<ScanPlan>,
+    filters: Vec<RuntimeSource>,
+    wait: Wait,
+    planned: OnceCell<Planned>,
+    stats: Arc<IoStats>,
+    times: Times,
+}
+
+/// The read as it was sent.
+#[derive(Debug)]
+struct Planned {
+    /// `None`: a filter said that no row is needed.
+    plan: Option<ScanPlan>,
+    waited: Duration,
+    /// One for each filter.
+    outcomes: Vec<(bool, String)>,
+}
+
+/// When the first split began and the last one ended.
+#[derive(Debug, Default)]
+struct Times {
+    start: OnceLock<Instant>,
+    end: Mutex<Option<Instant>>,
+}
+
 impl RemoteScanExec {
+    /// A scan that is planned when its rows are first asked for. It has as many partitions as `read` is expected to have
+    /// splits; one of `permits` is held by each partition beyond the first.
     pub fn new(
         input: TableInput,
+        read: RemoteRead,
+        partitions: usize,
+        permits: Vec<OwnedSemaphorePermit>,
+        rows: Option<usize>,
+        not_pushed: Vec<(String, String)>,
+    ) -> Self {
+        Self::build(input, read, partitions, None, permits, rows, not_pushed)
+    }
+
+    /// A scan that is planned already.
+    pub fn planned(
+        input: TableInput,
+        read: RemoteRead,
         plan: ScanPlan,
         permits: Vec<OwnedSemaphorePermit>,
         rows: Option<usize>,
         not_pushed: Vec<(String, String)>,
     ) -> Self {
+        Self::build(input, read, plan.splits.len(), Some(plan), permits, rows, not_pushed)
+    }
+
+    fn build(
+        input: TableInput,
+        read: RemoteRead,
+        partitions: usize,
+        early: Option<ScanPlan>,
+        mut permits: Vec<OwnedSemaphorePermit>,
+        rows: Option<usize>,
+        not_pushed: Vec<(String, String)>,
+    ) -> Self {
+        let partitions = partitions.max(1);
+        permits.truncate(partitions - 1);
+        let schema = match &early {
+            Some(p) => p.schema.clone(),
+            None => read.schema(),
+        };
         let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(plan.schema.clone()),
-            Partitioning::UnknownPartitioning(plan.splits.len()),
+            EquivalenceProperties::new(schema.clone()),
+            Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             Boundedness::Bounded,
         ));
-        Self { input, plan, permits: Mutex::new(permits), rows, not_pushed, properties }
+        let stats = Arc::new(IoStats::part_of(input.stats.clone()));
+        let shared = Shared {
+            input,
+            read,
+            schema,
+            partitions,
+            rows,
+            not_pushed,
+            early,
+            filters: vec![],
+            wait: Wait::default(),
+            planned: OnceCell::new(),
+            stats,
+            times: Times::default(),
+        };
+        Self { shared: Arc::new(shared), permits: Arc::new(Mutex::new(permits)), properties }
     }
 
-    /// What `explain` shows of it.
-    pub fn source_read(&self) -> SourceRead {
-        SourceRead {
-            connection: self.input.connection.clone(),
-            relation: self.input.table.relation.to_string(),
-            sql: self.plan.splits.iter().map(|s| s.sql.clone()).collect(),
-            not_pushed: self.not_pushed.clone(),
-            row_estimate: self.rows.map(|n| n as u64),
+    /// Whether a filter on an output column could be added while the query runs.
+    pub(crate) fn takes_runtime_filters(&self, column: usize) -> bool {
+        let s = &self.shared;
+        // Under `types: lossy` a source may filter by what it holds, not by what it is read as.
+        s.input.pushdown.is_on() && s.input.types == TypePolicy::Exact && s.read.can_filter(column)
+    }
+
+    /// The same scan with filters that become known while the query runs. Not for a scan that has started.
+    pub(crate) fn with_runtime_filters(&self, filters: Vec<RuntimeSource>) -> Self {
+        let s = &self.shared;
+        let shared = Shared {
+            input: s.input.clone(),
+            read: s.read.clone(),
+            schema: s.schema.clone(),
+            partitions: s.partitions,
+            rows: s.rows,
+            not_pushed: s.not_pushed.clone(),
+            early: s.early.clone(),
+            filters,
+            wait: s.wait,
+            planned: OnceCell::new(),
+            stats: s.stats.clone(),
+            times: Times::default(),
+        };
+        Self { shared: Arc::new(shared), permits: self.permits.clone(), properties: self.properties.clone() }
+    }
+
+    /// What `explain` shows of it: before running, what would be sent without runtime filters; after, what was sent.
+    pub async fn source_read(&self) -> Result<SourceRead> {
+        let s = &self.shared;
+        let done = s.planned.get();
+        let plan = match (done, &s.early) {
+            (Some(p), _) => p.plan.clone(),
+            (None, Some(p)) => Some(p.clone()),
+            (None, None) => Some(s.read.plan(s.extract()?, &[]).await.map_err(|e| s.locate(e))?),
+        };
+        let sql: Vec<String> = plan.into_iter().flat_map(|p| p.splits).map(|s| s.sql).collect();
+        let filter = |(i, f): (usize, &RuntimeSource)| {
+            let outcome = done.and_then(|d| d.outcomes.get(i));
+            RuntimeFilter {
+                column: s.schema.fields().get(f.column).map(|f| f.name().clone()).unwrap_or_default(),
+                from: f.from.clone(),
+                outcome: outcome.map(|(_, text)| text.clone()),
+                sent: outcome.is_some_and(|(sent, _)| *sent),
+            }
+        };
+        Ok(SourceRead {
+            connection: s.input.connection.clone(),
+            relation: s.read.relation(),
+            not_pushed: s.not_pushed.clone(),
+            row_estimate: s.rows.map(|n| n as u64),
+            dynamic: s.filters.iter().enumerate().map(filter).collect(),
+            actual: done.map(|d| ReadActual {
+                rows: s.stats.rows(),
+                bytes: s.stats.bytes(),
+                elapsed_ms: s.times.elapsed_ms(),
+                waited_ms: millis(d.waited),
+                splits: sql.len(),
+            }),
+            sql,
+        })
+    }
+}
+
+impl RemoteRead {
+    fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Table(r) => r.schema(),
         }
+    }
+
+    fn relation(&self) -> String {
+        match self {
+            Self::Table(r) => r.table.relation.to_string(),
+        }
+    }
+
+    /// Whether rows may be left out by their value in an output column.
+    fn can_filter(&self, _column: usize) -> bool {
+        match self {
+            Self::Table(r) => r.limit.is_none(),
+        }
+    }
+
+    /// Whether the source can be asked to filter by `p`, on output columns.
+    fn accepts(&self, extract: &dyn Extract, p: &Predicate) -> Pushdown {
+        match self {
+            Self::Table(r) => {
+                let answer = extract.pushdown(&r.table, std::slice::from_ref(p)).pop();
+                answer.unwrap_or_else(|| Pushdown::no("no answer"))
+            }
+        }
+    }
+
+    async fn plan(&self, extract: &dyn Extract, more: &[Predicate]) -> Result<ScanPlan> {
+        match self {
+            Self::Table(r) if more.is_empty() => extract.plan(r).await,
+            Self::Table(r) => {
+                let mut r = r.clone();
+                r.predicates.extend(more.iter().cloned());
+                extract.plan(&r).await
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn extract(&self) -> Result<&dyn Extract> {
+        self.input.connector.extract().ok_or_else(|| {
+            let title = self.input.connector.def().title;
+            Error::unsupported(format!("{title} cannot be read from")).connection(&self.input.connection)
+        })
+    }
+
+    fn locate(&self, e: Error) -> Error {
+        match e.context().connection {
+            Some(_) => e,
+            None => e.connection(&self.input.connection),
+        }
+    }
+
+    /// Waits for the filters and plans the read with them; once for all partitions.
+    async fn planned(&self) -> Result<&Planned> {
+        self.planned.get_or_try_init(|| self.plan_now()).await
+    }
+
+    async fn plan_now(&self) -> Result<Planned> {
+        let extract = self.extract()?;
+        let start = tokio::time::Instant::now();
+        let deadline = start + self.wait.0;
+        let mut more = Vec::new();
+        let mut outcomes = Vec::new();
+        let mut nothing = false;
+        for f in &self.filters {
+            let (sent, text) = match f.known(&self.schema, deadline).await {
+                Known::Nothing => {
+                    nothing = true;
+                    (true, "no row can match".into())
+                }
+                Known::No(why) => (false, why),
+                Known::OneOf(all) => self.choose(extract, all, &mut more),
+            };
+            outcomes.push((sent, text));
+        }
+        let waited = start.elapsed();
+        let plan = match (nothing, more.is_empty(), &self.early) {
+            (true, ..) => None,
+            (false, true, Some(p)) => Some(p.clone()),
+            _ => Some(self.read.plan(extract, &more).await.map_err(|e| self.locate(e))?),
+        };
+        Ok(Planned { plan, waited, outcomes })
+    }
+
+    /// The first that the source takes.
+    fn choose(
+        &self,
+        extract: &dyn Extract,
+        all: Vec<(Predicate, String)>,
+        more: &mut Vec<Predicate>,
+    ) -> (bool, String) {
+        let mut reason = None;
+        for (p, text) in all {
+            match self.read.accepts(extract, &p) {
+                Pushdown::No(why) => reason = reason.or(Some(why)),
+                Pushdown::Exact | Pushdown::Inexact => {
+                    // Two filters may say the same.
+                    if !more.contains(&p) {
+                        more.push(p);
+                    }
+                    return (true, text);
+                }
+            }
+        }
+        (false, reason.unwrap_or_default())
+    }
+
+    /// The rows of one partition. Normally one split; where the plan has more splits than was expected, several in turn.
+    async fn open(self: Arc<Self>, partition: usize, batch_rows: usize) -> Result<ArrowStream> {
+        self.times.begin();
+        let planned = self.planned().await?;
+        let Some(plan) = &planned.plan else { return Ok(ArrowStream::empty(self.schema.clone())) };
+        let ctx = ReadContext { stats: self.stats.clone(), batch_rows, ..ReadContext::default() };
+        let mine: Vec<_> = plan.splits.iter().skip(partition).step_by(self.partitions).cloned().collect();
+        if let [one] = &mine[..] {
+            return self.extract()?.read(one, &ctx).await.map_err(|e| self.locate(e));
+        }
+        let this = self.clone();
+        let rows = stream::iter(mine).then(move |split| {
+            let (this, ctx) = (this.clone(), ctx.clone());
+            async move { this.extract()?.read(&split, &ctx).await.map_err(|e| this.locate(e)) }
+        });
+        Ok(ArrowStream::new(self.schema.clone(), rows.try_flatten()))
+    }
+}
+
+impl Times {
+    fn begin(&self) {
+        self.start.get_or_init(Instant::now);
+    }
+    fn end(&self) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+    fn elapsed_ms(&self) -> u64 {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now);
+        self.start.get().map_or(0, |s| millis(end.duration_since(*s)))
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a partition's stream holds until it ends: its right to a connection.
+struct Held {
+    _permit: Option<OwnedSemaphorePermit>,
+    shared: Arc<Shared>,
+}
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.times.end();
     }
 }
 
 impl DisplayAs for RemoteScanExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first = self.plan.splits.first().map(|s| s.sql.as_str()).unwrap_or("nothing");
-        write!(f, "RemoteScan: {} splits={} sql={first}", self.input.connection, self.plan.splits.len())
+        let s = &self.shared;
+        write!(f, "RemoteScan: {}.{} partitions={}", s.input.connection, s.read.relation(), s.partitions)?;
+        let columns = s.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
+        write!(f, " columns=[{columns}]")?;
+        for r in &s.filters {
+            let column = s.schema.fields().get(r.column).map(|f| f.name().as_str()).unwrap_or_default();
+            write!(f, " {column}<-{}", r.from)?;
+        }
+        Ok(())
     }
 }
 
@@ -69,7 +382,7 @@ impl ExecutionPlan for RemoteScanExec {
         "RemoteScan"
     }
     fn schema(&self) -> SchemaRef {
-        self.plan.schema.clone()
+        self.shared.schema.clone()
     }
     fn properties(&self) -> &Arc<PlanProperties> {
         &self.properties
@@ -81,38 +394,27 @@ impl ExecutionPlan for RemoteScanExec {
         Ok(self)
     }
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
-        let Some(split) = self.plan.splits.get(partition).cloned() else {
-            return internal_err!("no split {partition}");
-        };
         let permit = match partition {
             0 => None,
             _ => self.permits.lock().ok().and_then(|mut p| p.pop()),
         };
-        let input = self.input.clone();
-        let guard = self.plan.guard.clone();
-        let ctx = ReadContext {
-            stats: input.stats.clone(),
-            batch_rows: context.session_config().batch_size(),
-            ..ReadContext::default()
-        };
-        let stream = futures::stream::once(async move {
-            let Some(extract) = input.connector.extract() else {
-                return Err(to_datafusion(xdb_core::Error::internal("not readable")));
-            };
-            let stream = extract.read(&split, &ctx).await.map_err(to_datafusion)?;
-            let held = (permit, guard);
-            Ok(stream.map(move |b| {
+        let shared = self.shared.clone();
+        let batch_rows = context.session_config().batch_size();
+        let stream = stream::once(async move {
+            let held = Held { _permit: permit, shared: shared.clone() };
+            let rows = shared.open(partition, batch_rows).await.map_err(to_datafusion)?;
+            Ok::<_, DataFusionError>(rows.map(move |b| {
                 let _ = &held;
                 b.map_err(to_datafusion)
             }))
         })
         .try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.plan.schema.clone(), stream)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
     }
     fn partition_statistics(&self, partition: Option<usize>) -> DfResult<Arc<Statistics>> {
-        let mut s = Statistics::new_unknown(&self.plan.schema);
-        if let Some(rows) = self.rows {
-            let rows = if partition.is_some() { rows / self.plan.splits.len().max(1) } else { rows };
+        let mut s = Statistics::new_unknown(&self.shared.schema);
+        if let Some(rows) = self.shared.rows {
+            let rows = if partition.is_some() { rows / self.shared.partitions } else { rows };
             s.num_rows = Precision::Inexact(rows);
         }
         Ok(Arc::new(s))

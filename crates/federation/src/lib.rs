@@ -6,12 +6,14 @@
 
 mod analyze;
 mod convert;
+mod dynamic;
 mod error;
 mod exec;
 mod table;
 
 pub use analyze::{TableNeeds, needs};
 pub use convert::{literal, predicate};
+pub use dynamic::{configure, physical_rules};
 pub use error::{from_datafusion, to_datafusion};
-pub use exec::RemoteScanExec;
+pub use exec::{RemoteRead, RemoteScanExec};
 pub use table::{RemoteTable, register};

@@ -1,6 +1,6 @@
 //! A remote relation as a DataFusion table.
 
-use crate::{RemoteScanExec, convert, to_datafusion};
+use crate::{RemoteRead, RemoteScanExec, convert, to_datafusion};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, Session, TableProvider};
@@ -20,6 +20,20 @@ pub struct RemoteTable {
 impl RemoteTable {
     pub fn new(input: TableInput) -> Self {
         Self { input }
+    }
+
+    pub(crate) fn input(&self) -> &TableInput {
+        &self.input
+    }
+
+    /// Whether the source returns exactly the rows that meet `filter`.
+    pub(crate) fn is_exact(&self, filter: &Expr) -> bool {
+        self.classify(&[filter]).iter().all(|(_, answer)| *answer == Pushdown::Exact)
+    }
+
+    /// Whether a scan is sent `filter` in some form.
+    pub(crate) fn sends(&self, filter: &Expr) -> bool {
+        self.classify(&[filter]).iter().all(|(p, _)| p.is_some())
     }
 
     fn extract(&self) -> Result<&dyn Extract> {
@@ -112,13 +126,20 @@ impl TableProvider for RemoteTable {
             parallelism: permits.len() + 1,
             types: self.input.types,
         };
-        let plan = extract.plan(&request).await.map_err(|e| to_datafusion(e.connection(&self.input.connection)))?;
-        permits.truncate(plan.splits.len().saturating_sub(1));
         let rows = self.input.table.row_estimate.map(|n| {
             let n = (n as f64 * selectivity).ceil() as usize;
             limit.map_or(n, |l| n.min(l as usize))
         });
-        Ok(Arc::new(RemoteScanExec::new(self.input.clone(), plan, permits, rows, not_pushed)))
+        let input = self.input.clone();
+        let expected = extract.expected_splits(&request);
+        let scan = match expected {
+            Some(n) => RemoteScanExec::new(input, RemoteRead::Table(request), n, permits, rows, not_pushed),
+            None => {
+                let plan = extract.plan(&request).await.map_err(|e| to_datafusion(e.connection(&input.connection)))?;
+                RemoteScanExec::planned(input, RemoteRead::Table(request), plan, permits, rows, not_pushed)
+            }
+        };
+        Ok(Arc::new(scan))
     }
 }
 

@@ -105,6 +105,13 @@ impl Extract for Postgres {
         predicates.iter().map(|p| pushdown::answer(table, p)).collect()
     }
 
+    fn expected_splits(&self, request: &ScanRequest) -> Option<usize> {
+        if request.limit.is_some() || request.parallelism < 2 {
+            return Some(1);
+        }
+        splits::expected(request.table.bytes_estimate?, request.parallelism)
+    }
+
     async fn plan(&self, request: &ScanRequest) -> Result<ScanPlan> {
         let table = &request.table;
         let rel = self.own(&table.relation)?;

@@ -73,6 +73,13 @@ pub(crate) async fn heaps(conn: &mut Conn, rel: &Relation) -> Result<(Vec<Heap>,
     Ok((rows.map(heap).collect(), ranges))
 }
 
+/// How many parts [`cut`] would make of a relation of `bytes`, if it can be cut: a guess, made without asking the server.
+/// `None` for a size of nothing, which a partitioned table reports of itself whatever its partitions hold.
+pub(crate) fn expected(bytes: u64, n: usize) -> Option<usize> {
+    const PAGE: u64 = 8192;
+    (bytes > 0).then(|| usize::try_from(bytes / PAGE / MIN_PAGES).unwrap_or(usize::MAX).clamp(1, n.max(1)))
+}
+
 /// At most `n` parts of about equal size. Empty heaps are kept: they may have got rows since they were measured.
 pub(crate) fn cut(heaps: &[Heap], ranges: bool, n: usize) -> Vec<Part> {
     let total: u64 = heaps.iter().map(|h| h.pages).sum();

@@ -6,16 +6,18 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool, UnboundedMemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use xdb_core::engine::SourceRead;
 use xdb_core::{
     ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, ErrorKind, Explanation, Literal,
     Naming, Result,
 };
-use xdb_federation::{RemoteScanExec, from_datafusion, register};
+use xdb_federation::{RemoteScanExec, configure, from_datafusion, physical_rules, register};
 
 const NAME: &str = "datafusion";
 
@@ -42,6 +44,7 @@ impl Engine for DataFusionEngine {
         o.sql_parser.map_string_types_to_utf8view = false;
         o.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
         o.catalog.information_schema = false;
+        configure(o);
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.temp_dir.clone()]))
             // The folder's own free space is the limit.
@@ -56,8 +59,12 @@ impl Engine for DataFusionEngine {
             None => runtime.with_memory_pool(Arc::new(UnboundedMemoryPool::default())),
         };
         let runtime = runtime.build_arc().map_err(|e| from_datafusion(e, NAME))?;
-        let state =
-            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_physical_optimizer_rules(physical_rules())
+            .build();
         Ok(Box::new(Session { ctx: SessionContext::new_with_state(state), params: vec![] }))
     }
 }
@@ -129,15 +136,32 @@ impl EngineSession for Session {
 
     async fn explain(&mut self, sql: &str) -> Result<Explanation> {
         let plan = self.physical(sql).await?;
-        let mut out = Explanation { plan: displayable(plan.as_ref()).indent(false).to_string(), sources: vec![] };
-        let mut todo = vec![plan];
-        while let Some(node) = todo.pop() {
-            let any: &dyn std::any::Any = node.as_ref();
-            if let Some(scan) = any.downcast_ref::<RemoteScanExec>() {
-                out.sources.push(scan.source_read());
-            }
-            todo.extend(node.children().into_iter().rev().cloned());
-        }
-        Ok(out)
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        Ok(Explanation { plan: text, sources: sources(plan).await? })
     }
+
+    async fn analyze(&mut self, sql: &str) -> Result<Explanation> {
+        let df = |e| from_datafusion(e, NAME);
+        let plan = self.physical(sql).await?;
+        let mut rows = execute_stream(plan.clone(), self.ctx.task_ctx()).map_err(df)?;
+        while let Some(batch) = rows.next().await {
+            batch.map_err(df)?;
+        }
+        drop(rows);
+        let text = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string();
+        Ok(Explanation { plan: text, sources: sources(plan).await? })
+    }
+}
+
+/// What each scan of `plan` sends, or has sent.
+async fn sources(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<SourceRead>> {
+    let mut out = vec![];
+    let mut todo = vec![plan];
+    while let Some(node) = todo.pop() {
+        if let Some(scan) = node.downcast_ref::<RemoteScanExec>() {
+            out.push(scan.source_read().await?);
+        }
+        todo.extend(node.children().into_iter().rev().cloned());
+    }
+    Ok(out)
 }

@@ -157,6 +157,7 @@ impl Table {
             sql: plan.splits.into_iter().map(|s| s.sql).collect(),
             not_pushed,
             row_estimate: self.input.table.row_estimate,
+            ..Default::default()
         })
     }
 

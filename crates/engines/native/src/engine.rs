@@ -68,9 +68,8 @@ impl EngineSession for Session {
             connection: self.name.clone(),
             relation: "the whole query".into(),
             sql: vec![sql.into()],
-            not_pushed: vec![],
-            row_estimate: None,
+            ..Default::default()
         };
-        Ok(Explanation { plan: format!("{} runs the whole query", self.home.def().title), sources: vec![source] })
+        Ok(Explanation { plan: format!("{} runs the whole query", self.home.def().title), sources: vec![source], ..Explanation::default() })
     }
 }

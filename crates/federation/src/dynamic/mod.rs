@@ -1,0 +1,21 @@
+//! Filters that become known only while the query runs, sent to the sources.
+//!
+//! A hash join reads its build side first; what it learns of the keys (their values, or the least and the greatest) is a
+//! condition on the probe side's scans. An uncorrelated scalar subquery is evaluated before the query that compares a column
+//! with it. Here: which scans such a condition reaches ([`rule`], [`trace`]), what it is once known ([`domain`]), and as
+//! [`xdb_core::Predicate`]s ([`RuntimeSource`]). The join and the filter stay where they are: a scan that is told too little,
+//! or nothing, reads too many rows but changes no answer.
+//!
+//! DataFusion's own propagation of such filters is not used: it finds columns by name, and where two columns of a join have
+//! one name it can filter the wrong one; it also filters joins in which NULL equals NULL, and NOT IN.
+
+mod domain;
+mod rule;
+mod source;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+pub use rule::{configure, physical_rules};
+pub(crate) use source::{Known, RuntimeSource, Wait};
