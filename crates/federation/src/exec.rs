@@ -4,7 +4,8 @@
 //! on the server, which are then held no longer than needed.
 
 use crate::dynamic::{Known, RuntimeSource, Wait};
-use crate::to_datafusion;
+use crate::{RemoteRead, to_datafusion};
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
@@ -12,6 +13,7 @@ use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{Count, Metric, MetricValue, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -21,16 +23,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use xdb_core::engine::{ReadActual, RuntimeFilter, SourceRead};
 use xdb_core::{
-    ArrowStream, Error, Extract, IoStats, Predicate, Pushdown, ReadContext, Result, ScanPlan, ScanRequest, TableInput,
-    TypePolicy,
+    ArrowStream, Error, Extract, IoStats, Predicate, Pushdown, Query, ReadContext, Result, ScanPlan, ScanRequest,
+    Split, TableInput, TypePolicy,
 };
-
-/// What is read.
-#[derive(Clone, Debug)]
-pub enum RemoteRead {
-    /// Rows of the input's own relation.
-    Table(ScanRequest),
-}
 
 #[derive(Debug)]
 pub struct RemoteScanExec {
@@ -101,6 +96,19 @@ impl RemoteScanExec {
         Self::build(input, read, plan.splits.len(), Some(plan), permits, rows, not_pushed)
     }
 
+    /// The read of a query that is planned already. Its columns get the names of `schema`, which need not be unique.
+    pub(crate) fn query(
+        input: TableInput,
+        query: Arc<Query>,
+        plan: ScanPlan,
+        schema: SchemaRef,
+        permits: Vec<OwnedSemaphorePermit>,
+        rows: Option<usize>,
+    ) -> Self {
+        let plan = ScanPlan { schema, ..plan };
+        Self::build(input, RemoteRead::Query(query), plan.splits.len(), Some(plan), permits, rows, vec![])
+    }
+
     fn build(
         input: TableInput,
         read: RemoteRead,
@@ -116,12 +124,7 @@ impl RemoteScanExec {
             Some(p) => p.schema.clone(),
             None => read.schema(),
         };
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(schema.clone()),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        ));
+        let properties = properties(&schema, partitions);
         let stats = Arc::new(IoStats::part_of(input.stats.clone()));
         let shared = Shared {
             input,
@@ -140,6 +143,14 @@ impl RemoteScanExec {
         Self { shared: Arc::new(shared), permits: Arc::new(Mutex::new(permits)), properties }
     }
 
+    /// The same scan with the plan's own names for its columns, whose types are those of `read`. Not for a scan that has
+    /// started.
+    pub fn named(self, schema: SchemaRef) -> Self {
+        let properties = properties(&schema, self.shared.partitions);
+        let shared = Shared { schema, ..self.shared.again() };
+        Self { shared: Arc::new(shared), permits: self.permits, properties }
+    }
+
     /// Whether a filter on an output column could be added while the query runs.
     pub(crate) fn takes_runtime_filters(&self, column: usize) -> bool {
         let s = &self.shared;
@@ -149,21 +160,7 @@ impl RemoteScanExec {
 
     /// The same scan with filters that become known while the query runs. Not for a scan that has started.
     pub(crate) fn with_runtime_filters(&self, filters: Vec<RuntimeSource>) -> Self {
-        let s = &self.shared;
-        let shared = Shared {
-            input: s.input.clone(),
-            read: s.read.clone(),
-            schema: s.schema.clone(),
-            partitions: s.partitions,
-            rows: s.rows,
-            not_pushed: s.not_pushed.clone(),
-            early: s.early.clone(),
-            filters,
-            wait: s.wait,
-            planned: OnceCell::new(),
-            stats: s.stats.clone(),
-            times: Times::default(),
-        };
+        let shared = Shared { filters, ..self.shared.again() };
         Self { shared: Arc::new(shared), permits: self.permits.clone(), properties: self.properties.clone() }
     }
 
@@ -204,49 +201,34 @@ impl RemoteScanExec {
     }
 }
 
-impl RemoteRead {
-    fn schema(&self) -> SchemaRef {
-        match self {
-            Self::Table(r) => r.schema(),
-        }
-    }
-
-    fn relation(&self) -> String {
-        match self {
-            Self::Table(r) => r.table.relation.to_string(),
-        }
-    }
-
-    /// Whether rows may be left out by their value in an output column.
-    fn can_filter(&self, _column: usize) -> bool {
-        match self {
-            Self::Table(r) => r.limit.is_none(),
-        }
-    }
-
-    /// Whether the source can be asked to filter by `p`, on output columns.
-    fn accepts(&self, extract: &dyn Extract, p: &Predicate) -> Pushdown {
-        match self {
-            Self::Table(r) => {
-                let answer = extract.pushdown(&r.table, std::slice::from_ref(p)).pop();
-                answer.unwrap_or_else(|| Pushdown::no("no answer"))
-            }
-        }
-    }
-
-    async fn plan(&self, extract: &dyn Extract, more: &[Predicate]) -> Result<ScanPlan> {
-        match self {
-            Self::Table(r) if more.is_empty() => extract.plan(r).await,
-            Self::Table(r) => {
-                let mut r = r.clone();
-                r.predicates.extend(more.iter().cloned());
-                extract.plan(&r).await
-            }
-        }
-    }
+fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(schema.clone()),
+        Partitioning::UnknownPartitioning(partitions),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
 }
 
 impl Shared {
+    /// The same, not started.
+    fn again(&self) -> Self {
+        Self {
+            input: self.input.clone(),
+            read: self.read.clone(),
+            schema: self.schema.clone(),
+            partitions: self.partitions,
+            rows: self.rows,
+            not_pushed: self.not_pushed.clone(),
+            early: self.early.clone(),
+            filters: self.filters.clone(),
+            wait: self.wait,
+            planned: OnceCell::new(),
+            stats: self.stats.clone(),
+            times: Times::default(),
+        }
+    }
+
     fn extract(&self) -> Result<&dyn Extract> {
         self.input.connector.extract().ok_or_else(|| {
             let title = self.input.connector.def().title;
@@ -270,11 +252,14 @@ impl Shared {
         let extract = self.extract()?;
         let start = tokio::time::Instant::now();
         let deadline = start + self.wait.0;
+        let source = self.read.schema();
         let mut more = Vec::new();
         let mut outcomes = Vec::new();
         let mut nothing = false;
+        // What a predicate calls the columns.
+        let names = self.read.schema();
         for f in &self.filters {
-            let (sent, text) = match f.known(&self.schema, deadline).await {
+            let (sent, text) = match f.known(&source, deadline).await {
                 Known::Nothing => {
                     nothing = true;
                     (true, "no row can match".into())
@@ -316,6 +301,14 @@ impl Shared {
         (false, reason.unwrap_or_default())
     }
 
+    async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream> {
+        let rows = self.extract()?.read(split, ctx).await.map_err(|e| self.locate(e))?;
+        Ok(match self.read {
+            RemoteRead::Table(_) => rows,
+            RemoteRead::Query(_) => rows.with_schema(self.schema.clone()),
+        })
+    }
+
     /// The rows of one partition. Normally one split; where the plan has more splits than was expected, several in turn.
     async fn open(self: Arc<Self>, partition: usize, batch_rows: usize) -> Result<ArrowStream> {
         self.times.begin();
@@ -324,14 +317,30 @@ impl Shared {
         let ctx = ReadContext { stats: self.stats.clone(), batch_rows, ..ReadContext::default() };
         let mine: Vec<_> = plan.splits.iter().skip(partition).step_by(self.partitions).cloned().collect();
         if let [one] = &mine[..] {
-            return self.extract()?.read(one, &ctx).await.map_err(|e| self.locate(e));
+            let rows = self.extract()?.read(one, &ctx).await.map_err(|e| self.locate(e))?;
+            return Ok(self.rename(rows));
         }
         let this = self.clone();
         let rows = stream::iter(mine).then(move |split| {
             let (this, ctx) = (this.clone(), ctx.clone());
-            async move { this.extract()?.read(&split, &ctx).await.map_err(|e| this.locate(e)) }
+            async move { this.read(&split, &ctx).await }
         });
-        Ok(ArrowStream::new(self.schema.clone(), rows.try_flatten()))
+        Ok(self.rename(ArrowStream::new(plan.schema.clone(), rows.try_flatten())))
+    }
+
+    /// Gives the columns the plan's names.
+    fn rename(&self, rows: ArrowStream) -> ArrowStream {
+        if rows.schema() == self.schema {
+            return rows;
+        }
+        let schema = self.schema.clone();
+        let rows = rows.map(move |batch| {
+            let batch = batch?;
+            // The number of rows is told for batches without columns.
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &options)?)
+        });
+        ArrowStream::new(self.schema.clone(), rows)
     }
 }
 
@@ -410,6 +419,24 @@ impl ExecutionPlan for RemoteScanExec {
         })
         .try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
+    }
+    fn metrics(&self) -> Option<MetricsSet> {
+        let count = |n: u64| {
+            let c = Count::new();
+            c.add(usize::try_from(n).unwrap_or(usize::MAX));
+            c
+        };
+        let s = &self.shared;
+        let done = s.planned.get()?;
+        let mut set = MetricsSet::new();
+        let mut push = |value| set.push(Arc::new(Metric::new(value, None)));
+        push(MetricValue::OutputRows(count(s.stats.rows())));
+        push(MetricValue::Count { name: "bytes_read".into(), count: count(s.stats.bytes()) });
+        push(MetricValue::Count { name: "elapsed_ms".into(), count: count(s.times.elapsed_ms()) });
+        push(MetricValue::Count { name: "waited_ms".into(), count: count(millis(done.waited)) });
+        let sent = done.outcomes.iter().filter(|(sent, _)| *sent).count() as u64;
+        push(MetricValue::Count { name: "runtime_filters".into(), count: count(sent) });
+        Some(set)
     }
     fn partition_statistics(&self, partition: Option<usize>) -> DfResult<Arc<Statistics>> {
         let mut s = Statistics::new_unknown(&self.shared.schema);

@@ -9,11 +9,13 @@ mod convert;
 mod dynamic;
 mod error;
 mod exec;
+mod read;
 mod table;
 
 pub use analyze::{TableNeeds, needs};
 pub use convert::{literal, predicate};
 pub use dynamic::{configure, physical_rules};
 pub use error::{from_datafusion, to_datafusion};
-pub use exec::{RemoteRead, RemoteScanExec};
+pub use exec::RemoteScanExec;
+pub use read::RemoteRead;
 pub use table::{RemoteTable, register};

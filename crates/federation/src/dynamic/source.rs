@@ -89,11 +89,11 @@ fn of_scalar(column: &str, ty: &DataType, op: CompareOp, value: &dyn PhysicalExp
         .and_then(|a| ScalarValue::try_from_array(&a, 0));
     match evaluated.map(|v| convert::literal(&v, ty)) {
         Ok(Some(Literal::Null)) => Known::Nothing,
-        Ok(Some(value)) => {
+        Ok(Some(value)) if is_one_of(&value, ty) => {
             let text = format!("{} {}", op.sql(), show(&value));
             Known::OneOf(vec![(Predicate::Compare { column: column.into(), op, value }, text)])
         }
-        Ok(None) => Known::No("the value is not one of the column's type".into()),
+        Ok(_) => Known::No("the value is not one of the column's type".into()),
         Err(_) => Known::No("the subquery has no value".into()),
     }
 }
@@ -102,7 +102,9 @@ fn of_domain(column: &str, ty: &DataType, domain: Domain) -> Known {
     if domain.is_nothing() {
         return Known::Nothing;
     }
-    let bound = |v: Option<ScalarValue>| v.and_then(|v| convert::literal(&v, ty)).filter(|l| *l != Literal::Null);
+    let bound = |v: Option<ScalarValue>| {
+        v.and_then(|v| convert::literal(&v, ty)).filter(|l| *l != Literal::Null && is_one_of(l, ty))
+    };
     let (min, max) = (bound(domain.min), bound(domain.max));
     let mut all = Vec::new();
     let values = domain.values.and_then(|v| literals(&v, ty));
@@ -153,12 +155,31 @@ fn literals(values: &[ScalarValue], ty: &DataType) -> Option<Vec<Literal>> {
     let mut out = Vec::with_capacity(values.len());
     for v in values {
         match convert::literal(v, ty) {
-            Some(l) => out.push(l),
+            Some(l) if is_one_of(&l, ty) => out.push(l),
+            Some(_) => {}
             None if ty.is_integer() && v.data_type().is_integer() => {}
             None => return None,
         }
     }
     Some(out)
+}
+
+/// Whether an integer is within its type.
+fn is_one_of(l: &Literal, ty: &DataType) -> bool {
+    let Literal::Int(i) = l else {
+        return match (l, ty) {
+            (Literal::UInt(u), DataType::UInt8) => u8::try_from(*u).is_ok(),
+            (Literal::UInt(u), DataType::UInt16) => u16::try_from(*u).is_ok(),
+            (Literal::UInt(u), DataType::UInt32) => u32::try_from(*u).is_ok(),
+            _ => true,
+        };
+    };
+    match ty {
+        DataType::Int8 => i8::try_from(*i).is_ok(),
+        DataType::Int16 => i16::try_from(*i).is_ok(),
+        DataType::Int32 => i32::try_from(*i).is_ok(),
+        _ => true,
+    }
 }
 
 fn size(l: &Literal) -> usize {
