@@ -113,13 +113,18 @@ impl Data {
         on("my_server", "create database tpch");
         // Into tables that are there already, with keys and char(n). DuckDB's are left to xdb: with the types that a CSV
         // file gives, text and wider numbers.
-        for statement in SCHEMA.lines() {
-            let statement = statement.trim_end_matches(';');
-            on("lite", statement);
-            let statement = statement.replace("create table ", "create table tpch.");
-            on("pg", &statement);
-            on("my", &statement);
-        }
+        let create = |connection: &str, prefix: &str| {
+            for statement in SCHEMA.lines() {
+                let sql = statement.trim_end_matches(';').replace("create table ", &format!("create table {prefix}"));
+                on(connection, &sql);
+            }
+        };
+        std::thread::scope(|scope| {
+            let create = &create;
+            for (connection, prefix) in [("pg", "tpch."), ("my", "tpch."), ("lite", "")] {
+                scope.spawn(move || create(connection, prefix));
+            }
+        });
         let tables: Vec<&str> = SALES.into_iter().chain(SUPPLY).collect();
         p.write("models/sources.yml", &json!({"sources": [source("lake", "lake", &tables)]}).to_string());
         for database in databases {

@@ -4,6 +4,8 @@
 //! in plain Rust from the CSV text. [`queries`]: the 22 queries of tests/tpch over several splits of the eight tables,
 //! against the answers of one database that holds them all. [`data`] loads everything once; [`rows`] compares.
 
+#![cfg(all(feature = "postgres", feature = "mysql", feature = "sqlite", feature = "duckdb", feature = "files"))]
+#![cfg(all(feature = "engine-datafusion", feature = "engine-duckdb"))]
 #![allow(clippy::expect_used, clippy::panic)] // Helpers of a test fail the test.
 
 mod by_hand;
