@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit};
 use xdb_core::engine::{ReadActual, RuntimeFilter, SourceRead};
 use xdb_core::{
-    ArrowStream, Error, Extract, IoStats, Predicate, Pushdown, Query, ReadContext, Result, ScanPlan, ScanRequest,
-    Split, TableInput, TypePolicy,
+    ArrowStream, Error, Extract, IoStats, Predicate, Pushdown, Query, ReadContext, Result, ScanPlan, TableInput,
+    TypePolicy,
 };
 
 #[derive(Debug)]
@@ -105,8 +105,7 @@ impl RemoteScanExec {
         permits: Vec<OwnedSemaphorePermit>,
         rows: Option<usize>,
     ) -> Self {
-        let plan = ScanPlan { schema, ..plan };
-        Self::build(input, RemoteRead::Query(query), plan.splits.len(), Some(plan), permits, rows, vec![])
+        Self::planned(input, RemoteRead::Query(query), plan, permits, rows, vec![]).named(schema)
     }
 
     fn build(
@@ -145,7 +144,7 @@ impl RemoteScanExec {
 
     /// The same scan with the plan's own names for its columns, whose types are those of `read`. Not for a scan that has
     /// started.
-    pub fn named(self, schema: SchemaRef) -> Self {
+    pub(crate) fn named(self, schema: SchemaRef) -> Self {
         let properties = properties(&schema, self.shared.partitions);
         let shared = Shared { schema, ..self.shared.again() };
         Self { shared: Arc::new(shared), permits: self.permits, properties }
@@ -252,12 +251,11 @@ impl Shared {
         let extract = self.extract()?;
         let start = tokio::time::Instant::now();
         let deadline = start + self.wait.0;
+        // What a predicate calls the columns.
         let source = self.read.schema();
         let mut more = Vec::new();
         let mut outcomes = Vec::new();
         let mut nothing = false;
-        // What a predicate calls the columns.
-        let names = self.read.schema();
         for f in &self.filters {
             let (sent, text) = match f.known(&source, deadline).await {
                 Known::Nothing => {
@@ -301,14 +299,6 @@ impl Shared {
         (false, reason.unwrap_or_default())
     }
 
-    async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream> {
-        let rows = self.extract()?.read(split, ctx).await.map_err(|e| self.locate(e))?;
-        Ok(match self.read {
-            RemoteRead::Table(_) => rows,
-            RemoteRead::Query(_) => rows.with_schema(self.schema.clone()),
-        })
-    }
-
     /// The rows of one partition. Normally one split; where the plan has more splits than was expected, several in turn.
     async fn open(self: Arc<Self>, partition: usize, batch_rows: usize) -> Result<ArrowStream> {
         self.times.begin();
@@ -323,7 +313,7 @@ impl Shared {
         let this = self.clone();
         let rows = stream::iter(mine).then(move |split| {
             let (this, ctx) = (this.clone(), ctx.clone());
-            async move { this.read(&split, &ctx).await }
+            async move { this.extract()?.read(&split, &ctx).await.map_err(|e| this.locate(e)) }
         });
         Ok(self.rename(ArrowStream::new(plan.schema.clone(), rows.try_flatten())))
     }
