@@ -5,6 +5,7 @@
 
 mod ddl;
 mod dialect;
+pub mod query;
 
 pub use ddl::{ColumnDef, column_defs, create_table};
 pub use dialect::{ANSI, Dialect, date_text, decimal_text, quote_text_ansi, time_text, timestamp_text};

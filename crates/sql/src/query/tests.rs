@@ -1,0 +1,1 @@
+//! The walker, with a dialect that allows much.
