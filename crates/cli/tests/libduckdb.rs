@@ -1,5 +1,6 @@
 //! The DuckDB library is opened on first use: what a person gets who has the binary without it, and where it may be.
 #![cfg(all(feature = "duckdb", feature = "engine-duckdb", not(feature = "duckdb-bundled")))]
+#![allow(clippy::unwrap_used)] // Helpers of a test fail the test.
 
 use std::path::{Path, PathBuf};
 use xdb_testkit::cli::{Project, Run};
