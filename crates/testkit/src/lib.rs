@@ -6,5 +6,6 @@
 pub mod cli;
 pub mod conformance;
 pub mod memory;
+pub mod queries;
 pub mod services;
 pub mod slt;

@@ -6,7 +6,7 @@
 //! (docs/decisions/0002-postgres-driver.md says why).
 //!
 //! Where things are: `config` parameters, `pool` connections, `catalog` what tables there are, `kind` types on the way in,
-//! `target` types on the way out, `pushdown` filters, `splits` and `read` reading, `decode` and `encode` the binary
+//! `target` types on the way out, `pushdown` filters, `query` whole queries and `estimate` their cost, `splits` and `read` reading, `decode` and `encode` the binary
 //! formats, `write`, `swap` and `keep` loading, `execute` native SQL, `error` the server's errors as ours.
 
 mod catalog;
@@ -15,6 +15,7 @@ mod connector;
 mod decode;
 mod encode;
 mod error;
+mod estimate;
 mod execute;
 mod keep;
 mod kind;
@@ -23,6 +24,7 @@ mod params;
 mod pool;
 mod prepare;
 mod pushdown;
+mod query;
 mod read;
 mod splits;
 mod sql;

@@ -33,16 +33,21 @@ pub(crate) fn answer(table: &TableInfo, p: &Predicate) -> Pushdown {
 
 /// `policy`: under `lossy` a column reads as NULL (or rounded) where Arrow lacks the value, and so must the filter.
 pub(crate) fn render(table: &TableInfo, p: &Predicate, policy: TypePolicy) -> Sent {
+    render_as(table, p, policy, &sql::ident)
+}
+
+/// As `render`; `name` is what stands for a column of that name.
+pub(crate) fn render_as(table: &TableInfo, p: &Predicate, policy: TypePolicy, name: &dyn Fn(&str) -> String) -> Sent {
     match p {
-        Predicate::And(ps) => all(ps.iter().map(|p| render(table, p, policy)).collect()),
-        Predicate::Or(ps) => any(ps.iter().map(|p| render(table, p, policy)).collect()),
+        Predicate::And(ps) => all(ps.iter().map(|p| render_as(table, p, policy, name)).collect()),
+        Predicate::Or(ps) => any(ps.iter().map(|p| render_as(table, p, policy, name)).collect()),
         // The complement of too many rows is too few.
-        Predicate::Not(p) => match render(table, p, policy) {
+        Predicate::Not(p) => match render_as(table, p, policy, name) {
             Exact(s) => Exact(format!("NOT ({s})")),
             Inexact(_) => No("NOT over a filter that is only approximate there".into()),
             no => no,
         },
-        _ => leaf(table, p, policy).unwrap_or_else(|no| no),
+        _ => leaf(p, &|column| target(table, column, policy, name), policy).unwrap_or_else(|no| no),
     }
 }
 
@@ -97,12 +102,17 @@ struct Target<'a> {
     value: String,
 }
 
-fn target<'a>(table: &'a TableInfo, column: &str, policy: TypePolicy) -> Result<Target<'a>, Sent> {
+fn target<'a>(
+    table: &'a TableInfo,
+    column: &str,
+    policy: TypePolicy,
+    name: &dyn Fn(&str) -> String,
+) -> Result<Target<'a>, Sent> {
     let schema: &Schema = &table.schema;
     let Ok(i) = schema.index_of(column) else { return no(format!("there is no column `{column}`")) };
     let (field, Some(info)) = (schema.field(i), table.columns.get(i)) else { return no("the column is not described") };
     let Some(kind) = Kind::of(field) else { return no("the column's type there is not known") };
-    let name = sql::ident(column);
+    let name = name(column);
     let value = if policy == TypePolicy::Lossy { lossy_value(&kind, &name) } else { name };
     Ok(Target { field, info, kind, value })
 }
@@ -122,12 +132,16 @@ fn lossy_value(kind: &Kind, name: &str) -> String {
     }
 }
 
-fn leaf(table: &TableInfo, p: &Predicate, policy: TypePolicy) -> Result<Sent, Sent> {
+fn leaf<'a>(
+    p: &Predicate,
+    target: &dyn Fn(&str) -> Result<Target<'a>, Sent>,
+    policy: TypePolicy,
+) -> Result<Sent, Sent> {
     match p {
-        Predicate::Compare { column, op, value } => compare(&target(table, column, policy)?, *op, value),
-        Predicate::In { column, values, negated } => among(&target(table, column, policy)?, values, *negated),
+        Predicate::Compare { column, op, value } => compare(&target(column)?, *op, value),
+        Predicate::In { column, values, negated } => among(&target(column)?, values, *negated),
         Predicate::IsNull { column, negated } => {
-            let t = target(table, column, policy)?;
+            let t = target(column)?;
             let not = if *negated { "NOT " } else { "" };
             match t.kind {
                 // A row of NULLs "is null" there, but its text is not.
@@ -138,9 +152,7 @@ fn leaf(table: &TableInfo, p: &Predicate, policy: TypePolicy) -> Result<Sent, Se
                 _ => Ok(Exact(format!("({}) IS {not}NULL", t.value))),
             }
         }
-        Predicate::StartsWith { column, prefix, negated } => {
-            starts_with(&target(table, column, policy)?, prefix, *negated)
-        }
+        Predicate::StartsWith { column, prefix, negated } => starts_with(&target(column)?, prefix, *negated),
         Predicate::And(_) | Predicate::Or(_) | Predicate::Not(_) => no("not a plain condition"),
     }
 }

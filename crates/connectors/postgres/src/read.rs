@@ -8,9 +8,11 @@ use crate::config::Config;
 use crate::connector::Postgres;
 use crate::decode::Decoder;
 use crate::error;
+use crate::estimate;
 use crate::kind::Kind;
 use crate::pool::Conn;
 use crate::pushdown::{self, Sent};
+use crate::query::{Queries, item_kind};
 use crate::splits::{self, Part};
 use crate::sql;
 use arrow::array::RecordBatch;
@@ -24,9 +26,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::mpsc;
 use xdb_core::{
-    ArrowStream, Error, ErrorKind, Extract, PanicFlag, Predicate, Pushdown, ReadContext, RelationKind, Result,
-    ResultExt, ScanPlan, ScanRequest, Split, TableInfo, TypePolicy,
+    ArrowStream, Error, ErrorKind, Extract, PanicFlag, Predicate, Pushdown, Query, ReadContext, ReadEstimate,
+    RelationKind, Result, ResultExt, ScanPlan, ScanRequest, Split, TableInfo, TypePolicy,
 };
+use xdb_sql::query::{RenderedItem, render};
 
 /// Batches ready beyond the one being read.
 const AHEAD: usize = 2;
@@ -166,6 +169,41 @@ impl Extract for Postgres {
             }
         }
         Ok(ScanPlan { splits: vec![split(None, None, table.row_estimate)?], schema, guard: None })
+    }
+
+    fn accepts(&self, query: &Query) -> Result<(), String> {
+        for table in query.tables() {
+            self.own(&table.relation).map_err(|e| e.message().to_string())?;
+        }
+        render(query, &Queries).map(|_| ())
+    }
+
+    async fn plan_query(&self, query: &Query) -> Result<ScanPlan> {
+        let refused =
+            |why: String| Error::unsupported(format!("a query cannot be sent: {why}")).connection(&self.config().name);
+        let rendered = render(query, &Queries).map_err(refused)?;
+        let column = |i: &RenderedItem| {
+            let f = &i.field;
+            let kind = item_kind(i.origin.as_ref(), f).map_err(refused)?;
+            Ok(Column { name: f.name().clone(), kind, nullable: f.is_nullable(), metadata: f.metadata().clone() })
+        };
+        let relations: Vec<String> = query.tables().iter().map(|t| sql::relation(&t.relation)).collect();
+        let payload = Payload {
+            relation: relations.join(", "),
+            columns: rendered.items.iter().map(column).collect::<Result<_>>()?,
+            snapshot: None,
+            lossy: false,
+        };
+        let split = Split {
+            payload: serde_json::to_value(payload).map_err(|e| Error::internal(e.to_string()))?,
+            sql: rendered.sql,
+            row_estimate: None,
+        };
+        Ok(ScanPlan { schema: query.schema(), splits: vec![split], guard: None })
+    }
+
+    async fn estimate(&self, plan: &ScanPlan) -> Result<Option<ReadEstimate>> {
+        estimate::estimate(self, plan).await
     }
 
     async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream> {
