@@ -312,6 +312,9 @@ pub(crate) struct Explain {
     /// SQL with Jinja, or over connection.schema.table names where there is no project
     #[arg(long, value_name = "SQL")]
     pub inline: Option<String>,
+    /// Run it too, throw its rows away, and show what was sent, read and how long it took
+    #[arg(long)]
+    pub analyze: bool,
     #[command(flatten)]
     pub project: ProjectArgs,
     #[command(flatten)]

@@ -161,6 +161,17 @@ pub struct Explanation {
     pub choices: Vec<PushdownChoice>,
     /// Operators above remote rows that run locally: the operator, and the rule that forbade to send it.
     pub not_pushed: Vec<(String, String)>,
+    /// Only after running.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actual: Option<QueryActual>,
+}
+
+/// What a whole query did.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct QueryActual {
+    /// Rows of the answer.
+    pub rows: u64,
+    pub elapsed_ms: u64,
 }
 
 /// Whether a piece of the query is sent to its connection as one statement.

@@ -163,12 +163,15 @@ impl RemoteScanExec {
         Self { shared: Arc::new(shared), permits: self.permits.clone(), properties: self.properties.clone() }
     }
 
-    /// What `explain` shows of it: before running, what would be sent without runtime filters; after, what was sent.
-    pub async fn source_read(&self) -> Result<SourceRead> {
+    /// What `explain` shows of it: before running, what would be sent without runtime filters; after (`ran`), what was
+    /// sent.
+    pub async fn source_read(&self, ran: bool) -> Result<SourceRead> {
         let s = &self.shared;
         let done = s.planned.get();
         let plan = match (done, &s.early) {
             (Some(p), _) => p.plan.clone(),
+            // Nobody asked for its rows: the other side of a join was empty, or a limit was reached.
+            (None, _) if ran => None,
             (None, Some(p)) => Some(p.clone()),
             (None, None) => Some(s.read.plan(s.extract()?, &[]).await.map_err(|e| s.locate(e))?),
         };
@@ -178,7 +181,10 @@ impl RemoteScanExec {
             RuntimeFilter {
                 column: s.schema.fields().get(f.column).map(|f| f.name().clone()).unwrap_or_default(),
                 from: f.from.clone(),
-                outcome: outcome.map(|(_, text)| text.clone()),
+                outcome: match outcome {
+                    Some((_, text)) => Some(text.clone()),
+                    None => ran.then(|| "no rows were asked for".into()),
+                },
                 sent: outcome.is_some_and(|(sent, _)| *sent),
             }
         };
@@ -188,11 +194,11 @@ impl RemoteScanExec {
             not_pushed: s.not_pushed.clone(),
             row_estimate: s.rows.map(|n| n as u64),
             dynamic: s.filters.iter().enumerate().map(filter).collect(),
-            actual: done.map(|d| ReadActual {
+            actual: ran.then(|| ReadActual {
                 rows: s.stats.rows(),
                 bytes: s.stats.bytes(),
                 elapsed_ms: s.times.elapsed_ms(),
-                waited_ms: millis(d.waited),
+                waited_ms: done.map_or(0, |d| millis(d.waited)),
                 splits: sql.len(),
             }),
             sql,

@@ -41,6 +41,8 @@ pub struct QueryOptions {
     pub limit: Option<u64>,
     /// `None`: safe.
     pub pushdown: Option<PushdownMode>,
+    /// For `explain`: run the query too, and say what it did.
+    pub analyze: bool,
 }
 
 impl AdHoc {
@@ -108,11 +110,13 @@ impl AdHoc {
     pub async fn explain(&self, sql: &str, options: &QueryOptions) -> Result<(Explanation, &'static EngineDef)> {
         let compiled = self.compile(sql, options.compute.as_deref())?;
         let progress = Arc::new(Progress::default());
-        let (mut session, _scratch) = self.setup.session(&compiled, &progress, self.read_options(options)).await?;
-        if compiled.engine.naming == Naming::Federated {
-            session.bind(used_params(sql, &options.params)?)?;
-        }
-        Ok((session.explain(&compiled.sql).await?, compiled.engine))
+        let params = match compiled.engine.naming {
+            Naming::Federated => used_params(sql, &options.params)?,
+            Naming::Native => vec![],
+        };
+        let explanation =
+            explain(&self.setup, &compiled, &progress, self.read_options(options), params, options).await?;
+        Ok((explanation, compiled.engine))
     }
 
     fn read_options(&self, options: &QueryOptions) -> ReadOptions {
@@ -174,6 +178,25 @@ async fn start(
         _scratch: Some(scratch),
         _permits: permits,
     })
+}
+
+async fn explain(
+    setup: &Setup,
+    compiled: &Compiled,
+    progress: &Arc<Progress>,
+    read: ReadOptions,
+    params: Vec<(String, Literal)>,
+    options: &QueryOptions,
+) -> Result<Explanation> {
+    let _permits = match options.analyze {
+        true => reserve(&wanted(compiled.inputs.iter().map(|i| &i.connection))).await?,
+        false => vec![],
+    };
+    let (mut session, _scratch) = setup.session(compiled, progress, read).await?;
+    if !params.is_empty() {
+        session.bind(params)?;
+    }
+    if options.analyze { session.analyze(&compiled.sql).await } else { session.explain(&compiled.sql).await }
 }
 
 fn trim_semicolon(sql: &str) -> String {
@@ -241,8 +264,9 @@ impl Workspace {
     ) -> Result<(Explanation, Compiled)> {
         let compiled = self.compile_one(what, events).await?;
         let progress = Arc::new(Progress::default());
-        let (mut session, _scratch) = self.setup().session(&compiled, &progress, self.read_options(options)).await?;
-        Ok((session.explain(&compiled.sql).await?, compiled))
+        let read = self.read_options(options);
+        let explanation = explain(&self.setup(), &compiled, &progress, read, vec![], options).await?;
+        Ok((explanation, compiled))
     }
 
     fn read_options(&self, options: &QueryOptions) -> ReadOptions {

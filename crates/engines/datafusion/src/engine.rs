@@ -12,7 +12,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use xdb_core::engine::SourceRead;
+use std::time::Instant;
+use xdb_core::engine::{QueryActual, SourceRead};
 use xdb_core::{
     ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, ErrorKind, Explanation, Literal,
     Naming, Result,
@@ -137,29 +138,37 @@ impl EngineSession for Session {
     async fn explain(&mut self, sql: &str) -> Result<Explanation> {
         let plan = self.physical(sql).await?;
         let text = displayable(plan.as_ref()).indent(false).to_string();
-        Ok(Explanation { plan: text, sources: sources(plan).await? })
+        Ok(Explanation { plan: text, sources: sources(plan, false).await?, ..Explanation::default() })
     }
 
     async fn analyze(&mut self, sql: &str) -> Result<Explanation> {
         let df = |e| from_datafusion(e, NAME);
+        let start = Instant::now();
         let plan = self.physical(sql).await?;
+        let mut actual = QueryActual::default();
         let mut rows = execute_stream(plan.clone(), self.ctx.task_ctx()).map_err(df)?;
         while let Some(batch) = rows.next().await {
-            batch.map_err(df)?;
+            actual.rows += batch.map_err(df)?.num_rows() as u64;
         }
         drop(rows);
+        actual.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let text = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string();
-        Ok(Explanation { plan: text, sources: sources(plan).await? })
+        Ok(Explanation {
+            plan: text,
+            sources: sources(plan, true).await?,
+            actual: Some(actual),
+            ..Explanation::default()
+        })
     }
 }
 
 /// What each scan of `plan` sends, or has sent.
-async fn sources(plan: Arc<dyn ExecutionPlan>) -> Result<Vec<SourceRead>> {
+async fn sources(plan: Arc<dyn ExecutionPlan>, ran: bool) -> Result<Vec<SourceRead>> {
     let mut out = vec![];
     let mut todo = vec![plan];
     while let Some(node) = todo.pop() {
         if let Some(scan) = node.downcast_ref::<RemoteScanExec>() {
-            out.push(scan.source_read().await?);
+            out.push(scan.source_read(ran).await?);
         }
         todo.extend(node.children().into_iter().rev().cloned());
     }

@@ -259,7 +259,7 @@ impl World {
         let mut todo: Vec<Arc<dyn ExecutionPlan>> = vec![plan];
         while let Some(n) = todo.pop() {
             if let Some(s) = n.downcast_ref::<RemoteScanExec>() {
-                reads.push(s.source_read().await.unwrap());
+                reads.push(s.source_read(true).await.unwrap());
             }
             todo.extend(n.children().into_iter().cloned());
         }
