@@ -26,7 +26,8 @@ pub use connector::{
     Connector, ConnectorConfig, ConnectorDef, ContextId, Execute, Extract, Load, ServerInfo, file_to_be_made,
 };
 pub use engine::{
-    Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Explanation, Naming, PushdownMode, TableInput,
+    Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Explanation, Naming, PushdownChoice, PushdownMode,
+    TableInput,
 };
 pub use error::{Error, ErrorKind, Result, ResultExt};
 pub use load::{LoadOptions, LoadReport, LoadSession, WriteMode};

@@ -68,7 +68,7 @@ pub fn predicate(expr: &Expr, schema: &Schema) -> Option<Predicate> {
     }
 }
 
-fn compare_op(op: Operator) -> Option<CompareOp> {
+pub(crate) fn compare_op(op: Operator) -> Option<CompareOp> {
     Some(match op {
         Operator::Eq => CompareOp::Eq,
         Operator::NotEq => CompareOp::NotEq,

@@ -10,6 +10,7 @@ mod dynamic;
 mod error;
 mod exec;
 mod read;
+mod subplan;
 mod table;
 
 pub use analyze::{TableNeeds, needs};
@@ -18,4 +19,5 @@ pub use dynamic::{configure, physical_rules};
 pub use error::{from_datafusion, to_datafusion};
 pub use exec::RemoteScanExec;
 pub use read::RemoteRead;
+pub use subplan::{Federated, Planned, SubplanPlanner, federate, physical_plan};
 pub use table::{RemoteTable, register};

@@ -18,7 +18,7 @@ use xdb_core::{
     ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, ErrorKind, Explanation, Literal,
     Naming, Result,
 };
-use xdb_federation::{RemoteScanExec, configure, from_datafusion, physical_rules, register};
+use xdb_federation::{Planned, RemoteScanExec, configure, from_datafusion, physical_plan, physical_rules, register};
 
 const NAME: &str = "datafusion";
 
@@ -76,7 +76,7 @@ struct Session {
 }
 
 impl Session {
-    async fn physical(&self, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn physical(&self, sql: &str) -> Result<Planned> {
         let df = |e| from_datafusion(e, NAME);
         let state = self.ctx.state();
         let logical = state.create_logical_plan(sql).await.map_err(df)?;
@@ -91,7 +91,7 @@ impl Session {
             let values = self.params.iter().map(|(n, v)| Ok((n.clone(), scalar(v)?))).collect::<Result<Vec<_>>>()?;
             logical.with_param_values(values).map_err(df)?
         };
-        state.create_physical_plan(&logical).await.map_err(df)
+        physical_plan(&state, &logical).await.map_err(df)
     }
 }
 
@@ -129,22 +129,22 @@ impl EngineSession for Session {
     }
 
     async fn execute(&mut self, sql: &str) -> Result<ArrowStream> {
-        let plan = self.physical(sql).await?;
+        let plan = self.physical(sql).await?.plan;
         let schema = plan.schema();
         let stream = execute_stream(plan, self.ctx.task_ctx()).map_err(|e| from_datafusion(e, NAME))?;
         Ok(ArrowStream::new(schema, stream.map(|b| b.map_err(|e| from_datafusion(e, NAME)))))
     }
 
     async fn explain(&mut self, sql: &str) -> Result<Explanation> {
-        let plan = self.physical(sql).await?;
+        let Planned { plan, choices, not_pushed } = self.physical(sql).await?;
         let text = displayable(plan.as_ref()).indent(false).to_string();
-        Ok(Explanation { plan: text, sources: sources(plan, false).await?, ..Explanation::default() })
+        Ok(Explanation { plan: text, sources: sources(plan, false).await?, choices, not_pushed, actual: None })
     }
 
     async fn analyze(&mut self, sql: &str) -> Result<Explanation> {
         let df = |e| from_datafusion(e, NAME);
         let start = Instant::now();
-        let plan = self.physical(sql).await?;
+        let Planned { plan, choices, not_pushed } = self.physical(sql).await?;
         let mut actual = QueryActual::default();
         let mut rows = execute_stream(plan.clone(), self.ctx.task_ctx()).map_err(df)?;
         while let Some(batch) = rows.next().await {
@@ -153,12 +153,7 @@ impl EngineSession for Session {
         drop(rows);
         actual.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let text = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(false).to_string();
-        Ok(Explanation {
-            plan: text,
-            sources: sources(plan, true).await?,
-            actual: Some(actual),
-            ..Explanation::default()
-        })
+        Ok(Explanation { plan: text, sources: sources(plan, true).await?, choices, not_pushed, actual: Some(actual) })
     }
 }
 

@@ -198,7 +198,7 @@ impl EngineSession for Session {
             Ok((explain::plan_text(&db, &translated)?, explain::scans(&db, &translated, &tables)?))
         })
         .await?;
-        let mut out = Explanation { plan, sources: vec![] };
+        let mut out = Explanation { plan, ..Explanation::default() };
         for (at, projection) in scans {
             out.sources.push(self.tables[at].1.source_read(projection).await?);
         }

@@ -1,0 +1,17 @@
+//! The largest subplans that a source can answer whole, sent as one query each.
+//!
+//! [`federate`] takes an optimized plan. `tree` grows a [`Query`](xdb_core::Query) along it, operator by operator
+//! (`block`, with expressions in `expr`), asking the connector at every step; `choose` weighs each against reading its
+//! relations; what is sent becomes a leaf (`leaf`). Whatever isn't sent stays as it was: a plan never fails for
+//! having been looked at here. No dialect and no connector is known.
+
+mod block;
+mod choose;
+mod expr;
+mod guess;
+mod leaf;
+mod rule;
+mod tree;
+
+pub use leaf::SubplanPlanner;
+pub use rule::{Federated, Planned, federate, physical_plan};

@@ -1,0 +1,175 @@
+//! The rewriting of a plan: which subplans become leaves.
+
+use super::block::Block;
+use super::choose::Chooser;
+use super::leaf::{RemoteSubplan, SubplanPlanner};
+use super::tree::{Builder, Node, operator_name};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, internal_err};
+use datafusion::error::Result as DfResult;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::sync::{Arc, Mutex};
+use xdb_core::PushdownChoice;
+
+/// A plan in which some subplans are leaves that [`SubplanPlanner`](super::SubplanPlanner) plans.
+#[derive(Debug)]
+pub struct Federated {
+    pub plan: LogicalPlan,
+    pub choices: Vec<PushdownChoice>,
+    /// See [`xdb_core::Explanation::not_pushed`].
+    pub not_pushed: Vec<(String, String)>,
+}
+
+/// `optimized` with its largest subplans sent to their sources where that is allowed and worth it. Asks the sources for
+/// estimates, reads no rows. Where anything goes wrong the plan is as before.
+pub async fn federate(optimized: LogicalPlan) -> DfResult<Federated> {
+    let federation = Federation::default();
+    let plan = federation.plan(&optimized).await?;
+    let Federation { choices, not_pushed, .. } = federation;
+    Ok(Federated { plan, choices: unlock(choices), not_pushed: unlock(not_pushed) })
+}
+
+/// A plan to run, and what was decided on the way.
+#[derive(Debug)]
+pub struct Planned {
+    pub plan: Arc<dyn ExecutionPlan>,
+    pub choices: Vec<PushdownChoice>,
+    /// See [`xdb_core::Explanation::not_pushed`].
+    pub not_pushed: Vec<(String, String)>,
+}
+
+/// `logical` optimized, federated and planned.
+pub async fn physical_plan(state: &SessionState, logical: &LogicalPlan) -> DfResult<Planned> {
+    let optimized = state.optimize(logical)?;
+    let f = match federate(optimized.clone()).await {
+        Ok(f) => f,
+        Err(e) => {
+            tracing::warn!("nothing is pushed: {e}");
+            Federated { plan: optimized, choices: vec![], not_pushed: vec![] }
+        }
+    };
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SubplanPlanner)]);
+    let plan = planner.create_physical_plan(&f.plan, state).await?;
+    Ok(Planned { plan, choices: f.choices, not_pushed: f.not_pushed })
+}
+
+fn unlock<T: Default>(m: Mutex<T>) -> T {
+    m.into_inner().unwrap_or_default()
+}
+
+#[derive(Default)]
+struct Federation {
+    builder: Builder,
+    chooser: Chooser,
+    choices: Mutex<Vec<PushdownChoice>>,
+    not_pushed: Mutex<Vec<(String, String)>>,
+}
+
+impl Federation {
+    fn plan<'a>(&'a self, plan: &'a LogicalPlan) -> BoxFuture<'a, DfResult<LogicalPlan>> {
+        async move {
+            let node = self.builder.build(plan)?;
+            self.decide(node).await
+        }
+        .boxed()
+    }
+
+    /// What runs in place of `node`.
+    fn decide(&self, node: Node) -> BoxFuture<'_, DfResult<LogicalPlan>> {
+        async move {
+            if let Some(block) = &node.block {
+                if block.work {
+                    let choice = self.chooser.choose(block).await;
+                    self.record(PushdownChoice {
+                        connection: block.input.connection.clone(),
+                        relations: relations(block),
+                        pushed: choice.scan.is_some(),
+                        why: choice.why,
+                    });
+                    if let Some(scan) = choice.scan {
+                        let leaf = RemoteSubplan {
+                            schema: node.plan.schema().clone(),
+                            input: block.input.clone(),
+                            query: Arc::new(block.query.clone()),
+                            scan,
+                            rows: choice.rows.map(|r| r.ceil() as usize),
+                        };
+                        return leaf.into_plan();
+                    }
+                } else if !node.optional {
+                    // A scan with what it does by itself, over several connections.
+                    return Ok(node.plan);
+                }
+            }
+            if let (Some(why), Ok(mut all)) = (node.refused, self.not_pushed.lock()) {
+                all.push((operator_name(&node.plan), why));
+            }
+            let mut children = Vec::with_capacity(node.children.len());
+            for c in node.children {
+                children.push(self.decide(c).await?);
+            }
+            if node.optional {
+                return children.pop().map_or_else(|| internal_err!("nothing below an optional operator"), Ok);
+            }
+            self.subqueries(with_children(node.plan, children)?).await
+        }
+        .boxed()
+    }
+
+    fn record(&self, choice: PushdownChoice) {
+        if let Ok(mut all) = self.choices.lock() {
+            all.push(choice);
+        }
+    }
+
+    /// The plans of `plan`'s own scalar subqueries, federated like any other.
+    async fn subqueries(&self, plan: LogicalPlan) -> DfResult<LogicalPlan> {
+        let mut found = Vec::new();
+        let plan = plan
+            .map_uncorrelated_subqueries(|p| {
+                found.push(p.clone());
+                Ok(Transformed::no(p))
+            })?
+            .data;
+        if found.is_empty() {
+            return Ok(plan);
+        }
+        let mut done = Vec::with_capacity(found.len());
+        for p in &found {
+            done.push(self.plan(p).await?);
+        }
+        let mut done = done.into_iter();
+        let plan = plan.map_uncorrelated_subqueries(|p| {
+            let new = done.next().unwrap_or(p);
+            Ok(Transformed::new(new, true, TreeNodeRecursion::Continue))
+        })?;
+        Ok(plan.data)
+    }
+}
+
+/// `plan` over other inputs of the same schemas.
+pub(super) fn with_children(plan: LogicalPlan, children: Vec<LogicalPlan>) -> DfResult<LogicalPlan> {
+    if plan.inputs().len() != children.len() {
+        return internal_err!("an operator with another number of inputs");
+    }
+    let mut next = children.into_iter();
+    let missing = || DataFusionError::Internal("an operator with too few inputs".into());
+    Ok(plan.map_children(|_| next.next().map(Transformed::yes).ok_or_else(missing))?.data)
+}
+
+/// The names of its relations, each once, as they come.
+fn relations(block: &Block) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for t in block.query.tables() {
+        let name = t.relation.to_string();
+        if !out.contains(&name) {
+            out.push(name);
+        }
+    }
+    out
+}
