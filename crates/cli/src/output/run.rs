@@ -3,6 +3,7 @@
 use super::errors::{colored, fields};
 use super::events::{json_line, say};
 use super::progress::Live;
+use super::table::people_width;
 use super::text::{dotted, plural, thousands};
 use crate::args::LogFormat;
 use crate::console::{self, Paint};
@@ -13,6 +14,8 @@ use xdb_runner::{Event, EventSink, NodeResult, NodeStart, Progress, RunResults, 
 
 /// Where the dots end; with the clock before it, column 80.
 const WIDTH: usize = 70;
+/// The clock before each line, and its two spaces.
+const CLOCK: usize = 10;
 
 /// Shows events of one run as they come.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ impl Reporter {
             Event::NodeStart(n) => {
                 let text =
                     format!("{} of {} START {}{}", n.index, n.total, subject(&n.materialized, &n.relation), engine(&n));
-                let line = format!("{} [RUN]", dotted(&text, WIDTH));
+                let line = status_line(&text, "[RUN]", "[RUN]", people_width());
                 let f = json!({
                     "index": n.index, "total": n.total, "unique_id": n.unique_id, "relation": n.relation,
                     "materialized": n.materialized, "engine": n.engine,
@@ -98,16 +101,21 @@ fn engine(n: &NodeStart) -> String {
 fn node_end(index: usize, total: usize, r: &NodeResult) {
     let what = if r.relation.is_empty() { r.unique_id.clone() } else { r.relation.clone() };
     let what = subject(&r.materialized, &what);
-    let (level, word, brackets) = match r.status {
+    let (level, word, paint, end, rest) = match r.status {
         Status::Success => {
             let verb = if r.materialized == "seed" { "OK loaded" } else { "OK created" };
-            ("info", verb, format!("[{}]", Paint::Green.on(&summary(r))))
+            ("info", verb, Paint::Green, summary(r), String::new())
         }
-        Status::Error => ("error", "ERROR creating", format!("[{} in {:.2}s]", Paint::Red.on("ERROR"), r.seconds)),
-        Status::Skipped => ("info", "SKIP", format!("[{}]", Paint::Yellow.on("SKIP"))),
-        Status::Cancelled => ("info", "CANCEL", format!("[{}]", Paint::Yellow.on("CANCEL"))),
+        Status::Error => ("error", "ERROR creating", Paint::Red, "ERROR".into(), format!(" in {:.2}s", r.seconds)),
+        Status::Skipped => ("info", "SKIP", Paint::Yellow, "SKIP".into(), String::new()),
+        Status::Cancelled => ("info", "CANCEL", Paint::Yellow, "CANCEL".into(), String::new()),
     };
-    let line = format!("{} {brackets}", dotted(&format!("{index} of {total} {word} {what}"), WIDTH));
+    let line = status_line(
+        &format!("{index} of {total} {word} {what}"),
+        &format!("[{end}{rest}]"),
+        &format!("[{}{rest}]", paint.on(&end)),
+        people_width(),
+    );
     let f = json!({
         "index": index, "total": total, "unique_id": r.unique_id, "status": r.status.as_str(),
         "relation": r.relation, "materialized": r.materialized, "engine": r.engine, "rows": r.rows, "read": r.reads,
@@ -117,6 +125,20 @@ fn node_end(index: usize, total: usize, r: &NodeResult) {
     say(level, "node_end", &line, f);
     if console::settings().format == LogFormat::Text {
         r.notes.iter().for_each(|n| super::events::info(&format!("  note: {n}")));
+    }
+}
+
+/// `text ..... [end]`. On a terminal too narrow for dbt's layout the dots give way, and what still doesn't fit goes to a
+/// line of its own. `painted` is `end` with its colours.
+fn status_line(text: &str, end: &str, painted: &str, terminal: Option<usize>) -> String {
+    let (text_width, end_width) = (text.chars().count(), end.chars().count());
+    let room = terminal.map_or(usize::MAX, |w| w.saturating_sub(CLOCK));
+    if WIDTH + 1 + end_width <= room {
+        format!("{} {painted}", dotted(text, WIDTH))
+    } else if text_width + 3 + end_width <= room {
+        format!("{} {painted}", dotted(text, room - 1 - end_width))
+    } else {
+        format!("{text}\n    {painted}")
     }
 }
 
@@ -196,9 +218,19 @@ mod tests {
     fn lines_are_as_documented() {
         let start = format!("1 of 3 START {} [datafusion]", subject("table", "marts.cross_db_analysis"));
         assert_eq!(
-            format!("{} [RUN]", dotted(&start, WIDTH)),
+            status_line(&start, "[RUN]", "[RUN]", None),
             "1 of 3 START table model marts.cross_db_analysis [datafusion] ........ [RUN]"
         );
+        // With the clock before it, 80 columns.
+        assert_eq!(
+            status_line(&start, "[RUN]", "[RUN]", Some(80)),
+            "1 of 3 START table model marts.cross_db_analysis [datafusion] . [RUN]"
+        );
+        assert_eq!(
+            status_line("2 of 3 OK", "[4 rows]", "<4 rows>", Some(80)),
+            format!("{} <4 rows>", dotted("2 of 3 OK", 61))
+        );
+        assert_eq!(status_line("2 of 3 OK", "[4 rows]", "<4 rows>", Some(24)), "2 of 3 OK\n    <4 rows>");
         let read = |c: &str, rows| Read { connection: c.into(), rows, bytes: 1 };
         let r = NodeResult {
             unique_id: "model.x.y".into(),

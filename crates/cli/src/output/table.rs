@@ -3,6 +3,7 @@
 //! Printed in chunks, so that a long result needs little memory; the first chunk settles the columns' widths.
 
 use super::cells::{Cells, is_number};
+use crate::args::LogFormat;
 use crate::console;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -157,6 +158,13 @@ fn printable(text: &str, cut: bool) -> String {
 pub(crate) fn terminal_width() -> Option<u16> {
     // A terminal that says 0 columns does not know.
     std::io::stdout().is_terminal().then(|| Table::new().width()).flatten().filter(|w| *w >= 20)
+}
+
+/// Of stderr, where people read on a terminal.
+pub(crate) fn people_width() -> Option<usize> {
+    let s = console::settings();
+    let shown = s.live && s.format == LogFormat::Text;
+    shown.then(|| Table::new().use_stderr().width()).flatten().map(usize::from).filter(|w| *w >= 20)
 }
 
 /// A table of plain texts (listings). Columns in `right` are aligned so.
