@@ -491,13 +491,13 @@ fn mariadb_locked_table() {
     [TIME]
     [TIME]  Finished running 1 table model in [DURATION].
     [TIME]
-    error: Lock wait timeout exceeded; try restarting transaction
+    error: [SCHEMA].a is locked by another session
       model: a
       connection: crm
-      relation: [SCHEMA].a
+      caused by: Lock wait timeout exceeded; try restarting transaction
       server code: 1205 (HY000)
       SQL sent: RENAME TABLE `[SCHEMA]`.`a` TO `[SCHEMA]`.`_xdb_old_[ID]_a`, `[SCHEMA]`.`_xdb_new_[ID]_a` TO `[SCHEMA]`.`a`
-    hint: another session holds a lock: try again, raise `lock_timeout`, or look at SHOW PROCESSLIST
+    hint: nothing was changed; see SHOW PROCESSLIST for who holds it, raise `lock_timeout`, or run `xdb retry`
 
     [TIME]  Done. PASS=0 WARN=0 ERROR=1 SKIP=0 TOTAL=1
     ");
