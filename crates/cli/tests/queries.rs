@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of a test fail the test.
 
 use serde_json::json;
+use std::time::{Duration, Instant};
 use xdb_testkit::cli::Project;
 use xdb_testkit::{services, snapshot};
 
@@ -107,7 +108,7 @@ fn a_statement_without_rows() {
 }
 
 #[test]
-fn threads_and_pool_size() {
+fn threads_are_for_queries_too() {
     let p = project();
     for n in ["1", "3"] {
         p.run(&["run"]).ok();
@@ -125,18 +126,46 @@ fn threads_and_pool_size() {
         assert_eq!(p.run(&["show", "a", "--threads", n, "--output", "csv"]).ok().stdout(), "n\n7\n");
     }
     assert_eq!(p.run(&["query", "select 1", "--threads", "0"]).code(), Some(1));
-    let Some(mut profile) = services::profile("postgres") else { return };
-    profile.insert("pool_size".into(), 2.into());
-    profile.insert("application_name".into(), format!("xdb-pool-{}", std::process::id()).into());
-    p.write("profiles.yml", &json!({ "db": profile }).to_string());
-    // Two scans with two connections and eight threads: both are read, and neither waits for the other.
-    let sql =
-        "select count(*) as n from db.pg_catalog.pg_class a, db.pg_catalog.pg_namespace b where a.relnamespace = b.oid";
-    for engine in ["datafusion", "duckdb"] {
-        let run = p.run(&["query", sql, "--threads", "8", "--compute", engine, "--output", "csv"]).ok();
-        let n: u64 = run.stdout().lines().nth(1).unwrap().parse().unwrap();
-        assert!(n > 100, "{run}");
+}
+
+/// A database that itself lets no more connections in than `pool_size`: two scans which could have eight each.
+#[test]
+fn a_query_stays_inside_pool_size() {
+    let Some(profile) = services::profile("postgres") else { return };
+    let p = project();
+    let name = format!("cli_pool_{}", std::process::id());
+    let small = |size: u32| {
+        let mut small = profile.clone();
+        small.insert("database".into(), name.clone().into());
+        small.insert("pool_size".into(), size.into());
+        p.write("profiles.yml", &json!({ "admin": profile, "db": small }).to_string());
+    };
+    small(2);
+    let make = format!("create database {name} connection limit 2");
+    p.run(&["query", "--on", "admin", &make]).ok();
+    let rows = "create table t as select g as id, repeat('x', 200) as s from generate_series(1, 150000) g; \
+                create table u as select * from t; analyze";
+    p.run(&["query", "--on", "db", rows]).ok();
+    let query = |engine: &str| {
+        // The server takes a moment to see that the one before has gone.
+        let open = format!("select count(*) as n from pg_stat_activity where datname = '{name}'");
+        let open = ["query", "--on", "admin", &open, "--output", "csv"];
+        let started = Instant::now();
+        while p.run(&open).ok().stdout() != "n\n0\n" {
+            assert!(started.elapsed() < Duration::from_secs(20), "connections stay open");
+        }
+        let sql = "select count(*) as n, max(length(t.s)) as s from db.t join db.u using (id)";
+        p.run(&["query", sql, "--threads", "8", "--compute", engine, "--output", "csv"])
+    };
+    let runs = ["datafusion", "duckdb"].map(query);
+    small(6);
+    let too_many = query("datafusion");
+    p.run(&["query", "--on", "admin", &format!("drop database {name} with (force)")]).ok();
+    for run in runs {
+        assert_eq!(run.ok().stdout(), "n,s\n150000,200\n");
     }
+    // With more allowed than the server has, the server says so: the scans do take what they may have.
+    assert!(too_many.code() == Some(1) && too_many.stderr().contains("lower `pool_size`"), "{too_many}");
 }
 
 #[test]
