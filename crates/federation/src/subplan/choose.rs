@@ -71,6 +71,11 @@ impl Chooser {
         }
     }
 
+    /// Expected rows of `block`, by its source where that says.
+    pub(super) async fn rows(&self, block: &Block) -> f64 {
+        self.scan(block, None).await.rows
+    }
+
     async fn weigh(&self, block: &Block) -> Result<Choice> {
         let (scan, estimate) = plan(block).await?;
         let aggressive = block.input.pushdown == PushdownMode::Aggressive;

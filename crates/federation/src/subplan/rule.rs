@@ -1,7 +1,8 @@
 //! The rewriting of a plan: which subplans become leaves.
 
 use super::block::Block;
-use super::choose::Chooser;
+use super::choose::{Choice, Chooser};
+use super::graph::Graph;
 use super::leaf::{RemoteSubplan, SubplanPlanner};
 use super::tree::{Builder, Node, operator_name};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -63,9 +64,9 @@ fn unlock<T: Default>(m: Mutex<T>) -> T {
 }
 
 #[derive(Default)]
-struct Federation {
-    builder: Builder,
-    chooser: Chooser,
+pub(super) struct Federation {
+    pub(super) builder: Builder,
+    pub(super) chooser: Chooser,
     choices: Mutex<Vec<PushdownChoice>>,
     not_pushed: Mutex<Vec<(String, String)>>,
 }
@@ -80,34 +81,25 @@ impl Federation {
     }
 
     /// What runs in place of `node`.
-    fn decide(&self, node: Node) -> BoxFuture<'_, DfResult<LogicalPlan>> {
+    pub(super) fn decide(&self, node: Node) -> BoxFuture<'_, DfResult<LogicalPlan>> {
         async move {
             if let Some(block) = &node.block {
-                if block.work {
-                    let choice = self.chooser.choose(block).await;
-                    self.record(PushdownChoice {
-                        connection: block.input.connection.clone(),
-                        relations: relations(block),
-                        pushed: choice.scan.is_some(),
-                        why: choice.why,
-                    });
-                    if let Some(scan) = choice.scan {
-                        let leaf = RemoteSubplan {
-                            schema: node.plan.schema().clone(),
-                            input: block.input.clone(),
-                            query: Arc::new(block.query.clone()),
-                            scan,
-                            rows: choice.rows.map(|r| r.ceil() as usize),
-                        };
-                        return leaf.into_plan();
-                    }
-                } else if !node.optional {
+                if !block.work && !node.optional {
                     // A scan with what it does by itself, over several connections.
                     return Ok(node.plan);
                 }
+                if let Some(leaf) = self.leaf(&node).await? {
+                    return Ok(leaf);
+                }
             }
-            if let (Some(why), Ok(mut all)) = (node.refused, self.not_pushed.lock()) {
-                all.push((operator_name(&node.plan), why));
+            if let (Some(why), Ok(mut all)) = (&node.refused, self.not_pushed.lock()) {
+                all.push((operator_name(&node.plan), why.clone()));
+            }
+            if let Some(graph) = Graph::of(&node) {
+                match self.join_graph(&graph, &node.plan).await {
+                    Ok(plan) => return Ok(plan),
+                    Err(e) => tracing::debug!("the joins stay as they were: {e}"),
+                }
             }
             let mut children = Vec::with_capacity(node.children.len());
             for c in node.children {
@@ -119,6 +111,28 @@ impl Federation {
             self.subqueries(with_children(node.plan, children)?).await
         }
         .boxed()
+    }
+
+    /// What stands for `node` where its query is worth sending.
+    pub(super) async fn leaf(&self, node: &Node) -> DfResult<Option<LogicalPlan>> {
+        let Some(block) = node.block.as_ref().filter(|b| b.work) else { return Ok(None) };
+        let choice = self.chooser.choose(block).await;
+        let Choice { scan, rows, why } = choice;
+        self.record(PushdownChoice {
+            connection: block.input.connection.clone(),
+            relations: relations(block),
+            pushed: scan.is_some(),
+            why,
+        });
+        let Some(scan) = scan else { return Ok(None) };
+        let leaf = RemoteSubplan {
+            schema: node.plan.schema().clone(),
+            input: block.input.clone(),
+            query: Arc::new(block.query.clone()),
+            scan,
+            rows: rows.map(|r| r.ceil() as usize),
+        };
+        leaf.into_plan().map(Some)
     }
 
     fn record(&self, choice: PushdownChoice) {

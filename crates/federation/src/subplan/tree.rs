@@ -16,7 +16,7 @@ use std::sync::Arc;
 use xdb_core::{CompareOp, QueryExpr, QueryJoin, QueryOrder, TypePolicy};
 
 /// One operator of the plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     /// The operator over its inputs as they were: what runs locally where nothing is pushed.
     pub(super) plan: LogicalPlan,

@@ -204,7 +204,9 @@ impl Extract for Fake {
     async fn read(&self, s: &Split, ctx: &ReadContext) -> Result<ArrowStream> {
         self.sent.lock().unwrap().push(s.sql.clone());
         let df = |e| from_datafusion(e, "fake").sql(s.sql.clone());
-        let session = SessionContext::new();
+        let mut config = datafusion::prelude::SessionConfig::new();
+        config.options_mut().optimizer.enable_topk_aggregation = false;
+        let session = SessionContext::new_with_config(config);
         for (name, batch, _) in &self.tables {
             session.register_batch(&format!("\"{name}\""), batch.clone()).map_err(df)?;
         }

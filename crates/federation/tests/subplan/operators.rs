@@ -315,3 +315,83 @@ async fn safe_mode_weighs_what_the_source_expects() {
         assert!(o.choices[0].pushed);
     }
 }
+
+/// `pg` has orders and lines, `my` customers, nations and regions: the text joins them alternately.
+fn chain() -> [Fake; 2] {
+    let n = 40;
+    let all = |f: &dyn Fn(i32) -> i32| (0..n).map(|i| Some(f(i))).collect::<Vec<_>>();
+    let pg = Fake::new("pg")
+        .table(
+            "orders",
+            &["o_id"],
+            vec![("o_id", ints(&all(&|i| i)), false), ("o_cust", ints(&all(&|i| i % 7)), false)],
+        )
+        .table(
+            "lines",
+            &["l_id"],
+            vec![
+                ("l_id", ints(&all(&|i| i)), false),
+                ("l_order", ints(&all(&|i| i / 2)), false),
+                ("l_supp", ints(&all(&|i| i % 3)), false),
+            ],
+        );
+    let my = Fake::new("my")
+        .table(
+            "cust",
+            &["c_id"],
+            vec![("c_id", ints(&all(&|i| i)), false), ("c_nation", ints(&all(&|i| i % 4)), false)],
+        )
+        .table(
+            "supp",
+            &["s_id"],
+            vec![("s_id", ints(&all(&|i| i)), false), ("s_nation", ints(&all(&|i| i % 4)), false)],
+        )
+        .table(
+            "nation",
+            &["n_id"],
+            vec![("n_id", ints(&all(&|i| i)), false), ("n_region", ints(&all(&|i| i % 2)), false)],
+        )
+        .table("region", &["r_id"], vec![("r_id", ints(&all(&|i| i)), false), ("r_size", ints(&all(&|i| i)), false)]);
+    [pg, my]
+}
+
+#[tokio::test]
+async fn joins_are_grouped_by_source_whatever_their_order_in_the_text() {
+    let sql = "select c_id, o_id, l_id from my.main.cust join pg.main.orders on c_id = o_cust
+               join pg.main.lines on o_id = l_order where c_nation < 3";
+    let o = same_in(&chain(), sql).await;
+    assert_eq!(o.sent.len(), 2, "{:#?}", o.sent);
+    assert!(o.sent.iter().any(|s| s.contains("\"orders\"") && s.contains("\"lines\"")), "{:#?}", o.sent);
+    // What only the join reads isn't sent.
+    let joined = o.sent.iter().find(|s| s.contains(" join ")).unwrap();
+    assert!(!joined.contains("as \"l_order\""), "{joined}");
+}
+
+#[tokio::test]
+async fn a_join_that_multiplies_rows_is_not_sent() {
+    // TPC-H Q5's shape: customers and suppliers of one nation must not be joined to each other first.
+    let sql = "select r_size, count(*) from my.main.cust join pg.main.orders on c_id = o_cust
+               join pg.main.lines on o_id = l_order
+               join my.main.supp on l_supp = s_id and c_nation = s_nation
+               join my.main.nation on s_nation = n_id join my.main.region on n_region = r_id
+               where r_size < 2 group by r_size";
+    let fakes = chain();
+    let off = run(&fakes, Off, sql).await.unwrap();
+    let on = run(&fakes, Safe, sql).await.unwrap();
+    assert_eq!(on.rows, off.rows);
+    assert!(!on.rows.is_empty());
+    assert!(!on.sent.iter().any(|s| s.contains("\"cust\"") && s.contains("\"supp\"")), "{:#?}", on.sent);
+    assert!(on.sent.iter().any(|s| s.contains("\"supp\"") && s.contains("\"region\"")), "{:#?}", on.sent);
+    same_in(&fakes, sql).await;
+}
+
+#[tokio::test]
+async fn joins_across_subqueries_and_aliases_are_one_graph() {
+    let sql = "select x.a, y.s_id, n2.n_id from
+               (select c_id as a, o_id as b, c_nation as c from my.main.cust join pg.main.orders on c_id = o_cust) x
+               join (select l_order, s_id, s_nation from pg.main.lines join my.main.supp on l_supp = s_id) y on x.b = y.l_order
+               join my.main.nation n1 on n1.n_id = x.c join my.main.nation n2 on n2.n_id = y.s_nation
+               where n1.n_region <> n2.n_region or n1.n_id = 1";
+    let o = same_in(&chain(), sql).await;
+    assert!(o.sent.iter().any(|s| s.contains("\"orders\"") && s.contains("\"lines\"")), "{:#?}", o.sent);
+}
