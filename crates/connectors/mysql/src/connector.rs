@@ -5,15 +5,22 @@ use crate::config::Config;
 use crate::dialect::MYSQL;
 use crate::pool::{Pool, blocking};
 use crate::read::plan::{self, FromSnapshot, Payload, Select};
-use crate::read::pushdown;
+use crate::read::query::Queries;
 use crate::read::snapshot::Snapshots;
 use crate::read::stream::{self, FromPool, Query};
+use crate::read::{estimate, pushdown};
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::time::Duration;
 use xdb_core::{
     ArrowStream, Connector, ConnectorDef, ContextId, Error, Execute, Extract, Load, Predicate, Pushdown, ReadContext,
-    Relation, RelationInfo, RelationPattern, Result, ScanGuard, ScanPlan, ScanRequest, ServerInfo, Split, TableInfo,
+    ReadEstimate, Relation, RelationInfo, RelationPattern, Result, ScanGuard, ScanPlan, ScanRequest, ServerInfo, Split,
+    TableInfo, TypePolicy,
 };
+use xdb_sql::query::render;
+
+/// How long the server may think about a plan that isn't run.
+const ESTIMATE_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(crate) struct MySql {
@@ -87,7 +94,7 @@ impl Extract for MySql {
         let select = Select::new(request)?;
         let relation = &request.table.relation;
         let split = |snapshot, range: Option<&str>, rows: Option<u64>| -> Result<Split> {
-            let payload = Payload::new(&schema, request.types, relation, snapshot);
+            let payload = Payload::new(&schema, request.types, relation.to_string(), snapshot);
             let payload = serde_json::to_value(payload).map_err(|e| Error::internal(e.to_string()))?;
             Ok(Split { payload, sql: select.sql(range), row_estimate: rows })
         };
@@ -110,6 +117,37 @@ impl Extract for MySql {
             }
         }
         Ok(ScanPlan { splits: vec![split(None, None, rows)?], schema, guard: None })
+    }
+
+    fn accepts(&self, query: &xdb_core::Query) -> Result<(), String> {
+        render(query, &Queries).map(|_| ())
+    }
+
+    async fn plan_query(&self, query: &xdb_core::Query) -> Result<ScanPlan> {
+        let rendered = render(query, &Queries)
+            .map_err(|why| self.pool.context(Error::unsupported(format!("a query cannot be sent: {why}"))))?;
+        let schema = query.schema();
+        let relations: Vec<String> = query.tables().iter().map(|t| t.relation.to_string()).collect();
+        let payload = Payload::new(&schema, TypePolicy::Exact, relations.join(", "), None);
+        let payload = serde_json::to_value(payload).map_err(|e| Error::internal(e.to_string()))?;
+        let split = Split { payload, sql: rendered.sql, row_estimate: None };
+        Ok(ScanPlan { schema, splits: vec![split], guard: None })
+    }
+
+    async fn estimate(&self, plan: &ScanPlan) -> Result<Option<ReadEstimate>> {
+        let Some(first) = plan.splits.first() else { return Ok(None) };
+        let sql = format!("EXPLAIN FORMAT=JSON {}", first.sql);
+        let work = self.pool.with(true, move |s| s.texts(&sql).map_err(|e| e.sql(&sql)));
+        // Late is as good as not known.
+        let Ok(rows) = tokio::time::timeout(ESTIMATE_PATIENCE, work).await else { return Ok(None) };
+        let text = rows?.into_iter().flatten().flatten().next();
+        let n = plan.splits.len() as f64;
+        // Ranges of keys are about equal.
+        Ok(text.and_then(|t| estimate::parse(&t)).map(|e| ReadEstimate {
+            rows: e.rows * n,
+            cost: e.cost.map(|c| c * n),
+            ..e
+        }))
     }
 
     async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream> {

@@ -76,8 +76,12 @@ fn rules_of(kind: &Kind, computed: bool, plain_collation: bool) -> TypeRules {
         class: kind.to_string().into(),
         canonical: Form::Same,
         equality: Form::Same,
+        group: Form::Same,
+        grouped: Form::Same,
         order: Form::Same,
+        sort: Form::Same,
         extreme: Form::Same,
+        extreme_result: Form::Same,
         sum: Form::no("a sum of something else than numbers"),
         number: Form::no("arithmetic on something else than numbers"),
         text: Form::no("a text function of something else than text"),
@@ -87,7 +91,10 @@ fn rules_of(kind: &Kind, computed: bool, plain_collation: bool) -> TypeRules {
     let as_text = |own_equality: bool, own_order: bool| TypeRules {
         canonical: TEXT_BYTES,
         equality: if own_equality { Form::Same } else { TEXT_BYTES },
+        group: if own_equality { Form::Same } else { TEXT_BYTES },
+        grouped: TEXT_BYTES,
         order: if own_order { Form::Same } else { TEXT_BYTES },
+        sort: if own_order { Form::Same } else { TEXT_BYTES },
         extreme: TEXT_BYTES,
         text: TEXT_BYTES,
         ..base.clone()
@@ -109,7 +116,10 @@ fn rules_of(kind: &Kind, computed: bool, plain_collation: bool) -> TypeRules {
         Kind::Text => TypeRules {
             canonical: BYTES,
             equality: if plain_collation { Form::Same } else { BYTES },
+            group: if plain_collation { Form::Same } else { BYTES },
+            grouped: BYTES,
             order: BYTES,
+            sort: BYTES,
             extreme: BYTES,
             text: BYTES,
             ..base
@@ -142,10 +152,11 @@ impl QueryDialect for Queries {
         }
     }
 
-    fn rules(&self, ty: &DataType, origin: Option<&Origin<'_>>) -> TypeRules {
+    fn rules(&self, value: &Value<'_>) -> TypeRules {
+        let origin = value.origin.as_ref();
         let kind = match origin {
             Some(o) => Kind::of(o.field()),
-            None => canonical_kind(ty),
+            None => canonical_kind(&value.ty),
         };
         let Some(kind) = kind else { return TypeRules::opaque("there is no type for it there") };
         let plain = origin

@@ -26,14 +26,14 @@ fn not(negated: bool) -> &'static str {
 
 impl Walker<'_> {
     pub(super) fn rules(&self, v: &Value<'_>) -> TypeRules {
-        self.dialect.rules(&v.ty, v.origin.as_ref())
+        self.dialect.rules(v)
     }
 
     pub(super) fn canonical<'q>(&self, v: &Value<'q>) -> Result<Value<'q>, Refusal> {
         if v.origin.is_none() {
             return Ok(v.clone());
         }
-        Ok(Value::computed(self.rules(v).canonical.apply(&v.sql)?, v.ty.clone()))
+        Ok(Value::computed(self.rules(v).canonical.apply(&v.sql)?, v.ty.clone()).with_chars(v.chars))
     }
 
     pub(super) fn condition<'q>(
@@ -81,7 +81,13 @@ impl Walker<'_> {
                 Mode::Groups(_) => Err(format!("`{source}`.`{name}` is not grouped by")),
             },
             QueryExpr::Literal { value, ty } => {
-                Ok(Value { sql: self.dialect.literal(value, ty)?, ty: ty.clone(), origin: None, literal: Some(value) })
+                let chars = match value {
+                    Literal::Utf8(t) => u32::try_from(t.chars().count()).ok(),
+                    Literal::Binary(b) => u32::try_from(b.len()).ok(),
+                    _ => Some(0),
+                };
+                let sql = self.dialect.literal(value, ty)?;
+                Ok(Value { sql, ty: ty.clone(), origin: None, literal: Some(value), chars })
             }
             QueryExpr::Compare { op, left, right } => self.compare(*op, left, right, scope, mode),
             QueryExpr::And(es) => self.conditions(es, " AND ", true, scope, mode),
@@ -115,11 +121,13 @@ impl Walker<'_> {
                 Ok(Value::computed(self.dialect.cast(&self.canonical(&v)?, ty)?, ty.clone()))
             }
             QueryExpr::Case { branches, otherwise, ty } => {
-                let value = |e| {
+                let mut chars = Some(0);
+                let mut value = |e| {
                     let v = self.expr(e, scope, mode)?;
                     if v.ty != *ty {
                         return Err("branches of CASE of different types".to_string());
                     }
+                    chars = chars.zip(v.chars).map(|(a, b): (u32, u32)| a.max(b));
                     Ok(self.canonical(&v)?.sql)
                 };
                 let mut sql = String::from("CASE");
@@ -129,7 +137,7 @@ impl Walker<'_> {
                 if let Some(o) = otherwise {
                     sql += &format!(" ELSE {}", value(o)?);
                 }
-                Ok(Value::computed(format!("({sql} END)"), ty.clone()))
+                Ok(Value::computed(format!("({sql} END)"), ty.clone()).with_chars(chars))
             }
             QueryExpr::DatePart { part, expr, ty } => {
                 let v = self.canonical(&self.expr(expr, scope, mode)?)?;
@@ -144,7 +152,8 @@ impl Walker<'_> {
                     return Err("a substring that starts before the text, or is empty".into());
                 }
                 let text = self.rules(&v).text.apply(&v.sql)?;
-                Ok(Value::computed(self.dialect.substring(&text, *start, *length)?, v.ty))
+                let chars = length.map_or(v.chars, |n| Some(v.chars.map_or(n, |c| c.min(n))));
+                Ok(Value::computed(self.dialect.substring(&text, *start, *length)?, v.ty).with_chars(chars))
             }
             QueryExpr::Aggregate(a) => match mode {
                 Mode::Groups(_) => self.aggregate(a, scope),
@@ -279,7 +288,11 @@ impl Walker<'_> {
                 if v.ty != a.ty {
                     return Err("an aggregate of another type than its argument".into());
                 }
-                (if a.function == F::Min { "min" } else { "max" }, Some(r.extreme.apply(&v.sql)?), Form::Same)
+                (
+                    if a.function == F::Min { "min" } else { "max" },
+                    Some(r.extreme.apply(&v.sql)?),
+                    r.extreme_result.clone(),
+                )
             }
             _ => return Err("an aggregate without its argument".into()),
         };
@@ -294,7 +307,8 @@ impl Walker<'_> {
             }
             Some(f) => format!("{name}({distinct}CASE WHEN {f} THEN {} END)", value.as_deref().unwrap_or("1")),
         };
-        Ok(Value::computed(form.apply(&call)?, a.ty.clone()))
+        let chars = argument.filter(|_| matches!(a.function, F::Min | F::Max)).and_then(|v| v.chars);
+        Ok(Value::computed(form.apply(&call)?, a.ty.clone()).with_chars(chars))
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) struct Derived<'q> {
     sql: String,
     ty: DataType,
     origin: Option<Origin<'q>>,
+    chars: Option<u32>,
 }
 
 pub(super) enum Source<'q> {
@@ -120,7 +121,7 @@ impl<'d> Walker<'d> {
                 _ => sql,
             });
             let sql = quoted.unwrap_or_default();
-            columns.push(Derived { name: item.field.name(), sql, ty: value.ty, origin });
+            columns.push(Derived { name: item.field.name(), sql, ty: value.ty, origin, chars: value.chars });
         }
         let mut having = Vec::new();
         for h in &q.having {
@@ -136,8 +137,7 @@ impl<'d> Walker<'d> {
         }
         if let Some(keys) = &keys {
             // Constants make no groups, and may mean a column's position.
-            let by: Vec<&str> =
-                keys.iter().filter(|k| k.value.literal.is_none()).map(|k| k.value.sql.as_str()).collect();
+            let by: Vec<&str> = keys.iter().map(|k| k.group.as_str()).filter(|g| !g.is_empty()).collect();
             if !by.is_empty() {
                 sql += &format!(" GROUP BY {}", by.join(", "));
             } else if !keys.is_empty() {
@@ -168,16 +168,18 @@ impl<'d> Walker<'d> {
         let mut keys: Vec<Key<'q>> = Vec::with_capacity(groups.len());
         for expr in groups {
             let mut value = self.expr(expr, scope, Mode::Rows)?;
+            let mut group = String::new();
             if value.literal.is_none() {
                 if !matches!(expr, QueryExpr::Column(_)) && !self.dialect.syntax().group_by_expressions {
                     return Err("grouping by an expression".into());
                 }
-                match self.dialect.rules(&value.ty, value.origin.as_ref()).equality {
-                    Form::Same => {}
-                    form => value = Value::computed(form.apply(&value.sql)?, value.ty),
+                let rules = self.rules(&value);
+                group = rules.group.apply(&value.sql)?;
+                if rules.group != Form::Same {
+                    value = Value::computed(rules.grouped.apply(&value.sql)?, value.ty).with_chars(value.chars);
                 }
             }
-            keys.push(Key { expr, value });
+            keys.push(Key { expr, group, value });
         }
         Ok(keys)
     }
@@ -194,7 +196,7 @@ impl<'d> Walker<'d> {
             if v.literal.is_some() {
                 continue;
             }
-            let key = self.dialect.rules(&v.ty, v.origin.as_ref()).order.apply(&v.sql)?;
+            let key = self.rules(&v).sort.apply(&v.sql)?;
             let direction = if o.descending { " DESC" } else { "" };
             if self.dialect.syntax().nulls_placement {
                 let nulls = if o.nulls_first { "FIRST" } else { "LAST" };
@@ -234,7 +236,7 @@ impl<'d> Walker<'d> {
                 Ok(plain_from(sql))
             }
             QuerySource::Union { inputs, alias } => {
-                let mut columns = None;
+                let mut columns: Option<Vec<Derived<'q>>> = None;
                 let mut all = Vec::new();
                 for q in inputs {
                     let block = self.block(q, Emit::Canonical)?;
@@ -243,12 +245,16 @@ impl<'d> Walker<'d> {
                     } else {
                         block.sql
                     });
-                    let columns = columns.get_or_insert_with(Vec::new);
-                    if columns.is_empty() {
-                        *columns = block.columns;
-                    } else if !columns.iter().map(|c| (c.name, &c.ty)).eq(block.columns.iter().map(|c| (c.name, &c.ty)))
-                    {
+                    let Some(columns) = &mut columns else {
+                        columns = Some(block.columns);
+                        continue;
+                    };
+                    let same = |(a, b): (&Derived<'_>, &Derived<'_>)| a.name == b.name && a.ty == b.ty;
+                    if columns.len() != block.columns.len() || !columns.iter().zip(&block.columns).all(same) {
                         return Err("a union of different columns".into());
+                    }
+                    for (a, b) in columns.iter_mut().zip(block.columns) {
+                        a.chars = a.chars.zip(b.chars).map(|(a, b)| a.max(b));
                     }
                 }
                 let sql_alias = self.alias(alias);
@@ -333,27 +339,31 @@ impl<'d> Walker<'d> {
         ty: &DataType,
     ) -> Result<Value<'q>, Refusal> {
         let no = || format!("`{source}`.`{name}` is not there");
-        let (alias, column, has, origin) = match scope.get(source).ok_or_else(no)? {
+        let (alias, column, has, origin, chars) = match scope.get(source).ok_or_else(no)? {
             Source::Table { alias, table } => {
                 let index = table.schema.index_of(name).map_err(|_| no())?;
                 let column = self.dialect.dialect().ident(name);
-                (alias, column, table.schema.field(index).data_type(), Some(Origin { table, index }))
+                let origin = Origin { table, index };
+                (alias, column, table.schema.field(index).data_type(), Some(origin), self.dialect.max_chars(&origin))
             }
             Source::Derived { alias, columns } => {
                 let c = columns.iter().find(|c| c.name == name).ok_or_else(no)?;
-                (alias, c.sql.clone(), &c.ty, c.origin)
+                (alias, c.sql.clone(), &c.ty, c.origin, c.chars)
             }
         };
         if has != ty {
             return Err(format!("`{source}`.`{name}` is of another type"));
         }
-        Ok(Value { sql: format!("{alias}.{column}"), ty: ty.clone(), origin, literal: None })
+        Ok(Value { sql: format!("{alias}.{column}"), ty: ty.clone(), origin, literal: None, chars })
     }
 }
 
 /// What a block groups by.
 pub(super) struct Key<'q> {
     pub(super) expr: &'q QueryExpr,
+    /// What GROUP BY names; empty for a constant.
+    group: String,
+    /// What stands for it in the block's other parts.
     pub(super) value: Value<'q>,
 }
 

@@ -42,12 +42,20 @@ pub struct TypeRules {
     /// Two values of one class may be compared in their own forms, without becoming canonical first.
     pub class: Cow<'static, str>,
     pub canonical: Form,
-    /// Equal here exactly where Arrow's values are: `=`, `IN`, `GROUP BY`, `DISTINCT`, joins.
+    /// Equal here exactly where Arrow's values are: `=`, `IN`, joins, `count(DISTINCT …)`.
     pub equality: Form,
-    /// Ordered here exactly as Arrow's values are, and as unequal: `<`, `ORDER BY`.
+    /// What `GROUP BY` names, equal as in `equality`; `Same` keeps a relation's column what it is.
+    pub group: Form,
+    /// The canonical value of a group, where `group` isn't `Same`.
+    pub grouped: Form,
+    /// Ordered here exactly as Arrow's values are: `<`.
     pub order: Form,
-    /// The smallest or largest of these is the canonical smallest or largest value.
+    /// As `order`, where rows are sorted by it.
+    pub sort: Form,
+    /// The argument of `min` and `max`, ordered as in `order` …
     pub extreme: Form,
+    /// … and what makes their result canonical.
+    pub extreme_result: Form,
     /// The whole call, e.g. `sum({})::bigint`; `DISTINCT` goes into the value.
     pub sum: Form,
     /// An operand of exact arithmetic.
@@ -64,8 +72,12 @@ impl TypeRules {
             class: Cow::Borrowed("opaque"),
             canonical: Form::no(why),
             equality: Form::no(why),
+            group: Form::no(why),
+            grouped: Form::no(why),
             order: Form::no(why),
+            sort: Form::no(why),
             extreme: Form::no(why),
+            extreme_result: Form::Same,
             sum: Form::no(why),
             number: Form::no(why),
             text: Form::no(why),
@@ -121,10 +133,15 @@ pub struct Value<'q> {
     pub origin: Option<Origin<'q>>,
     /// Where it is a constant.
     pub literal: Option<&'q Literal>,
+    /// At most so many characters of text; `None`: not known.
+    pub chars: Option<u32>,
 }
 impl<'q> Value<'q> {
     pub fn computed(sql: String, ty: DataType) -> Self {
-        Self { sql, ty, origin: None, literal: None }
+        Self { sql, ty, origin: None, literal: None, chars: None }
+    }
+    pub fn with_chars(self, chars: Option<u32>) -> Self {
+        Self { chars, ..self }
     }
 }
 
@@ -134,8 +151,13 @@ pub trait QueryDialect: Sync {
     fn syntax(&self) -> &Syntax;
     /// The relation's name for FROM; a refusal where its values cannot be reasoned about at all.
     fn relation(&self, table: &TableInfo) -> Result<String, Refusal>;
-    /// The rules of a relation's column, or of canonical values of `ty`.
-    fn rules(&self, ty: &DataType, origin: Option<&Origin<'_>>) -> TypeRules;
+    /// The rules of a relation's column (`value.origin`), or of canonical values of its type.
+    fn rules(&self, value: &Value<'_>) -> TypeRules;
+    /// The most characters that a relation's text column holds, where that matters.
+    fn max_chars(&self, origin: &Origin<'_>) -> Option<u32> {
+        let _ = origin;
+        None
+    }
     /// A canonical constant.
     fn literal(&self, value: &Literal, ty: &DataType) -> Result<String, Refusal>;
     /// A condition between a relation's column (its SQL is `column`) and constants, where that says the same as Arrow for

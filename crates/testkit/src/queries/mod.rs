@@ -122,7 +122,7 @@ async fn run(harness: &Harness, query: &Query) -> Result<(String, RecordBatch)> 
         while let Some(b) = stream.next().await {
             let b = b?;
             for (a, b) in b.schema().fields().iter().zip(query.schema().fields()) {
-                assert_eq!((a.name(), a.data_type()), (b.name(), b.data_type()), "{}", split_sql(&plan));
+                assert_eq!(a, b, "{}", split_sql(&plan));
             }
             batches.push(b);
         }

@@ -3,12 +3,14 @@
 use super::numbers::{Clock, Moment, decimal128, decimal256};
 use crate::wire::{ColumnDef, ColumnType, Parser, Rows, protocol};
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray, NullArray,
+    ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray, NullArray,
     NullBufferBuilder, PrimitiveArray, RecordBatch, RecordBatchOptions, StringArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{self as t, DataType, Field, SchemaRef, TimeUnit, i256};
 use std::sync::Arc;
+use xdb_core::types::SOURCE_TYPE_KEY;
 use xdb_core::{Error, ErrorKind, Result, TypePolicy};
 
 /// Values of variable length, end to end.
@@ -58,6 +60,8 @@ enum Data {
     U32(Vec<u32>),
     I64(Vec<i64>),
     U64(Vec<u64>),
+    /// A computed integer, of another type on the wire than in the result.
+    Whole(Vec<i64>, ColumnType, bool),
     Bits(Vec<u64>),
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -208,10 +212,48 @@ fn data_for(field: &Field, def: &ColumnDef, capacity: usize) -> Result<Data> {
         }
         (D::Binary, _) if string => Some(Data::Binary(Bytes::new())),
         (D::List(_), C::MYSQL_TYPE_VECTOR) => Some(Data::Vector(vec![0], Vec::new())),
+        // The type of an expression is the server's choice; a column's is as described.
+        (t, _) if t.is_signed_integer() && is_computed(field) && is_whole(kind, def) => {
+            Some(Data::Whole(Vec::with_capacity(n), kind, unsigned))
+        }
         _ => None,
     };
     data.ok_or_else(|| {
         changed(format_args!("column `{}` is {kind:?} on the wire, not {}", def.name, field.data_type()))
+    })
+}
+
+fn is_computed(field: &Field) -> bool {
+    field.metadata().get(SOURCE_TYPE_KEY).is_none_or(String::is_empty)
+}
+fn is_whole(kind: ColumnType, def: &ColumnDef) -> bool {
+    use ColumnType as C;
+    match kind {
+        C::MYSQL_TYPE_TINY
+        | C::MYSQL_TYPE_SHORT
+        | C::MYSQL_TYPE_YEAR
+        | C::MYSQL_TYPE_INT24
+        | C::MYSQL_TYPE_LONG
+        | C::MYSQL_TYPE_LONGLONG => true,
+        C::MYSQL_TYPE_NEWDECIMAL | C::MYSQL_TYPE_DECIMAL => def.decimals == 0,
+        _ => false,
+    }
+}
+
+/// An integer in the binary protocol.
+fn whole(p: &mut Parser<'_>, kind: ColumnType, unsigned: bool) -> Result<Option<i64>> {
+    use ColumnType as C;
+    Ok(match (kind, unsigned) {
+        (C::MYSQL_TYPE_TINY, false) => Some(i64::from(p.u8()? as i8)),
+        (C::MYSQL_TYPE_TINY, true) => Some(p.u8()?.into()),
+        (C::MYSQL_TYPE_SHORT, false) => Some(i64::from(p.u16()? as i16)),
+        (C::MYSQL_TYPE_SHORT | C::MYSQL_TYPE_YEAR, _) => Some(p.u16()?.into()),
+        (C::MYSQL_TYPE_LONG | C::MYSQL_TYPE_INT24, false) => Some(i64::from(p.u32()? as i32)),
+        (C::MYSQL_TYPE_LONG | C::MYSQL_TYPE_INT24, true) => Some(p.u32()?.into()),
+        (C::MYSQL_TYPE_LONGLONG, false) => Some(p.u64()? as i64),
+        (C::MYSQL_TYPE_LONGLONG, true) => i64::try_from(p.u64()?).ok(),
+        // A DECIMAL's digits.
+        _ => std::str::from_utf8(p.lenenc_bytes()?).ok().and_then(|t| t.parse().ok()),
     })
 }
 
@@ -244,7 +286,7 @@ impl Column {
             Data::U16(v) => v.push(0),
             Data::I32(v) | Data::Date(v) => v.push(0),
             Data::U32(v) => v.push(0),
-            Data::I64(v) | Data::Moment(v) | Data::Time(v) => v.push(0),
+            Data::I64(v) | Data::Moment(v) | Data::Time(v) | Data::Whole(v, ..) => v.push(0),
             Data::U64(v) | Data::Bits(v) => v.push(0),
             Data::F32(v) => v.push(0.0),
             Data::F64(v) => v.push(0.0),
@@ -271,6 +313,10 @@ impl Column {
             Data::U32(v) => v.push(p.u32()?),
             Data::I64(v) => v.push(p.u64()? as i64),
             Data::U64(v) => v.push(p.u64()?),
+            Data::Whole(v, kind, unsigned) => match whole(p, *kind, *unsigned)? {
+                Some(n) => v.push(n),
+                None => return self.inexact(&"a number", "is beyond 64 bits"),
+            },
             Data::F32(v) => v.push(f32::from_le_bytes(p.array()?)),
             Data::F64(v) => v.push(f64::from_le_bytes(p.array()?)),
             Data::Utf8(v) | Data::Binary(v) => v.push(p.lenenc_bytes()?)?,
@@ -323,6 +369,13 @@ impl Column {
             Data::U32(v) => parse(b).map(|n| v.push(n)),
             Data::I64(v) => parse(b).map(|n| v.push(n)),
             Data::U64(v) => parse(b).map(|n| v.push(n)),
+            Data::Whole(v, ..) => match parse(b) {
+                Some(n) => {
+                    v.push(n);
+                    Some(())
+                }
+                None => return self.inexact(&String::from_utf8_lossy(b), "is beyond 64 bits"),
+            },
             Data::F32(v) => parse(b).map(|n| v.push(n)),
             Data::F64(v) => parse(b).map(|n| v.push(n)),
             Data::Utf8(v) | Data::Binary(v) => Some(v.push(b)?),
@@ -426,10 +479,22 @@ impl Column {
             Data::I32(v) => take::<t::Int32Type>(v, nulls, t),
             Data::U32(v) => take::<t::UInt32Type>(v, nulls, t),
             Data::I64(v) => take::<t::Int64Type>(v, nulls, t),
+            Data::Whole(v, ..) => {
+                let wide = take::<t::Int64Type>(v, nulls, &DataType::Int64)?;
+                let strict = CastOptions { safe: false, ..Default::default() };
+                Ok(cast_with_options(&wide, t, &strict)?)
+            }
             Data::U64(v) | Data::Bits(v) => take::<t::UInt64Type>(v, nulls, t),
             Data::F32(v) => take::<t::Float32Type>(v, nulls, t),
             Data::F64(v) => take::<t::Float64Type>(v, nulls, t),
-            Data::D128(v, _) => take::<t::Decimal128Type>(v, nulls, t),
+            Data::D128(v, _) => {
+                let out = take::<t::Decimal128Type>(v, nulls, t)?;
+                // A column's values fit by its definition; a computed one may have grown.
+                if let (true, DataType::Decimal128(p, _)) = (is_computed(&self.field), t) {
+                    out.as_primitive::<t::Decimal128Type>().validate_decimal_precision(*p)?;
+                }
+                Ok(out)
+            }
             Data::D256(v, _) => take::<t::Decimal256Type>(v, nulls, t),
             Data::Date(v) => take::<t::Date32Type>(v, nulls, t),
             Data::Moment(v) => take::<t::TimestampMicrosecondType>(v, nulls, t),
@@ -462,7 +527,7 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Array, AsArray};
+    use arrow::array::Array;
     use arrow::datatypes::Schema;
     use proptest::prelude::*;
 

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use xdb_core::types::SOURCE_TYPE_KEY;
-use xdb_core::{Error, LogicalType, Relation, RelationKind, Result, ScanRequest, TypePolicy};
+use xdb_core::{Error, LogicalType, RelationKind, Result, ScanRequest, TypePolicy};
 
 /// A table smaller than this (by the server's estimate) is read sooner by one connection than cut up.
 const MIN_ROWS_PER_SPLIT: u64 = 20_000;
@@ -37,7 +37,7 @@ struct PayloadColumn {
 }
 
 impl Payload {
-    pub(crate) fn new(schema: &Schema, types: TypePolicy, relation: &Relation, snapshot: Option<(u64, usize)>) -> Self {
+    pub(crate) fn new(schema: &Schema, types: TypePolicy, relation: String, snapshot: Option<(u64, usize)>) -> Self {
         let columns = schema.fields().iter().map(|f| PayloadColumn {
             name: f.name().clone(),
             arrow: f.data_type().to_string(),
@@ -45,7 +45,7 @@ impl Payload {
             source: f.metadata().get(SOURCE_TYPE_KEY).cloned().unwrap_or_default(),
             logical: LogicalType::of(f).map(|l| l.as_str().to_string()),
         });
-        Self { columns: columns.collect(), types, relation: relation.to_string(), snapshot }
+        Self { columns: columns.collect(), types, relation, snapshot }
     }
     pub(crate) fn schema(&self) -> Result<SchemaRef> {
         let fields = self.columns.iter().map(|c| {
@@ -56,7 +56,11 @@ impl Payload {
                     .parse::<DataType>()
                     .map_err(|e| Error::internal(format!("a split's type `{}` cannot be read: {e}", c.arrow)))?
             };
-            let f = types::field(&c.name, t, c.nullable, &c.source);
+            let f = match c.source.as_str() {
+                // Computed, by a query.
+                "" => Field::new(&c.name, t, c.nullable),
+                source => types::field(&c.name, t, c.nullable, source),
+            };
             Ok(match c.logical.as_deref() {
                 Some("json") => LogicalType::Json.mark(f),
                 Some("uuid") => LogicalType::Uuid.mark(f),
@@ -211,7 +215,7 @@ mod tests {
         let mut fields: Vec<Field> = all.into_iter().map(|t| types::field("a \"b\"", t, true, "x")).collect();
         fields.push(LogicalType::Json.mark(types::field("j", D::Utf8, false, "json")));
         let schema = Schema::new(fields);
-        let p = Payload::new(&schema, TypePolicy::Lossy, &Relation::bare("t"), Some((1, 2)));
+        let p = Payload::new(&schema, TypePolicy::Lossy, "t".into(), Some((1, 2)));
         let back: Payload = serde_json::from_value(serde_json::to_value(&p).unwrap()).unwrap();
         assert_eq!(*back.schema().unwrap(), schema);
     }
