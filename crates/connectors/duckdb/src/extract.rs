@@ -4,23 +4,43 @@ use crate::catalog::transported;
 use crate::connector::Duck;
 use crate::dialect::{DUCKDB, relation_sql};
 use crate::pushdown::{answer, write};
+use crate::query::Queries;
 use crate::stream::{Query, stream};
-use crate::types::field;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 use xdb_core::types::SOURCE_TYPE_KEY;
 use xdb_core::{
     ArrowStream, Error, Extract, Predicate, Pushdown, ReadContext, Result, ResultExt, ScanPlan, ScanRequest, Split,
     TableInfo, TypePolicy,
 };
+use xdb_sql::query::render;
+
+#[derive(Serialize, Deserialize)]
+struct Column {
+    name: String,
+    /// In Arrow's own spelling.
+    arrow: String,
+    nullable: bool,
+    metadata: HashMap<String, String>,
+}
+impl Column {
+    fn new(f: &Field) -> Self {
+        let (name, arrow) = (f.name().clone(), f.data_type().to_string());
+        Self { name, arrow, nullable: f.is_nullable(), metadata: f.metadata().clone() }
+    }
+    fn field(&self) -> Result<Field> {
+        let t = self.arrow.parse::<DataType>()?;
+        Ok(Field::new(&self.name, t, self.nullable).with_metadata(self.metadata.clone()))
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Payload {
     relation: String,
-    /// Name, DuckDB's type, Arrow's type in its own spelling.
-    columns: Vec<(String, String, String)>,
+    columns: Vec<Column>,
     types: TypePolicy,
 }
 
@@ -43,7 +63,7 @@ impl Extract for Duck {
         let sql = DUCKDB.select(&list, &relation_sql(&request.table.relation), &conditions, request.limit);
         let payload = Payload {
             relation: request.table.relation.to_string(),
-            columns: schema.fields().iter().map(|f| (f.name().clone(), source(f), f.data_type().to_string())).collect(),
+            columns: schema.fields().iter().map(|f| Column::new(f)).collect(),
             types: request.types,
         };
         let split = Split {
@@ -54,14 +74,31 @@ impl Extract for Duck {
         Ok(ScanPlan { schema, splits: vec![split], guard: None })
     }
 
+    fn accepts(&self, query: &xdb_core::Query) -> Result<(), String> {
+        if self.settings().types == TypePolicy::Lossy {
+            return Err("under `types: lossy` some values become NULL".into());
+        }
+        render(query, &Queries).map(|_| ())
+    }
+
+    async fn plan_query(&self, query: &xdb_core::Query) -> Result<ScanPlan> {
+        let rendered =
+            render(query, &Queries).map_err(|why| Error::unsupported(format!("a query cannot be sent: {why}")))?;
+        let relations: Vec<String> = query.tables().iter().map(|t| t.relation.to_string()).collect();
+        let payload = Payload {
+            relation: relations.join(", "),
+            columns: query.items.iter().map(|i| Column::new(&i.field)).collect(),
+            types: TypePolicy::Exact,
+        };
+        let payload = serde_json::to_value(payload).map_err(|e| Error::internal(e.to_string()))?;
+        let split = Split { payload, sql: rendered.sql, row_estimate: None };
+        Ok(ScanPlan { schema: query.schema(), splits: vec![split], guard: None })
+    }
+
     async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream> {
         let p: Payload = serde_json::from_value(split.payload.clone())
             .map_err(|e| Error::internal(format!("not a split of the duckdb connector: {e}")))?;
-        let fields = p
-            .columns
-            .iter()
-            .map(|(name, source, arrow)| Ok(field(name, source, &arrow.parse::<DataType>()?)))
-            .collect::<Result<Vec<_>>>()?;
+        let fields = p.columns.iter().map(Column::field).collect::<Result<Vec<_>>>()?;
         let query = Query {
             before: vec![],
             sql: split.sql.clone(),

@@ -15,6 +15,7 @@ mod error;
 mod execute;
 mod extract;
 mod pushdown;
+mod query;
 mod stream;
 mod types;
 mod watch;

@@ -19,29 +19,39 @@ pub(crate) fn answer(table: &TableInfo, p: &Predicate, types: TypePolicy) -> Pus
 
 /// `p` as SQL, or why not. Under `lossy` an infinite date or timestamp counts as the NULL it becomes.
 pub(crate) fn write(table: &TableInfo, p: &Predicate, types: TypePolicy) -> Result<String, String> {
+    write_as(table, p, types, &|column| DUCKDB.ident(column))
+}
+
+/// As `write`; `name` is what stands for a column of that name.
+pub(crate) fn write_as(
+    table: &TableInfo,
+    p: &Predicate,
+    types: TypePolicy,
+    name: &dyn Fn(&str) -> String,
+) -> Result<String, String> {
     let many = |ps: &[Predicate], with: &str, none: &str| {
-        let all = ps.iter().map(|p| write(table, p, types)).collect::<Result<Vec<_>, _>>()?;
+        let all = ps.iter().map(|p| write_as(table, p, types, name)).collect::<Result<Vec<_>, _>>()?;
         Ok(if all.is_empty() { none.to_string() } else { format!("({})", all.join(with)) })
     };
     match p {
         Predicate::And(ps) => many(ps, " AND ", "TRUE"),
         Predicate::Or(ps) => many(ps, " OR ", "FALSE"),
-        Predicate::Not(p) => Ok(format!("NOT ({})", write(table, p, types)?)),
+        Predicate::Not(p) => Ok(format!("NOT ({})", write_as(table, p, types, name)?)),
         Predicate::IsNull { column, negated } => {
-            let c = Column::of(table, column, types)?;
+            let c = Column::of(table, column, types, name(column))?;
             Ok(format!("{} IS {}NULL", c.sql, if *negated { "NOT " } else { "" }))
         }
         Predicate::Compare { column, op, value } => {
-            let c = Column::of(table, column, types)?;
+            let c = Column::of(table, column, types, name(column))?;
             Ok(format!("{} {} {}", c.sql, op.sql(), c.constant(value)?))
         }
         Predicate::In { column, values, negated } => {
-            let c = Column::of(table, column, types)?;
+            let c = Column::of(table, column, types, name(column))?;
             let all = values.iter().map(|v| c.constant(v)).collect::<Result<Vec<_>, _>>()?;
             Ok(format!("{} {}IN ({})", c.sql, if *negated { "NOT " } else { "" }, all.join(", ")))
         }
         Predicate::StartsWith { column, prefix, negated } => {
-            let c = Column::of(table, column, types)?;
+            let c = Column::of(table, column, types, name(column))?;
             c.constant(&Literal::Utf8(prefix.clone()))?;
             let sql = (DUCKDB.starts_with)(&c.sql, prefix).ok_or("the prefix cannot be written in SQL")?;
             Ok(if *negated { format!("NOT {sql}") } else { sql })
@@ -58,10 +68,9 @@ struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    fn of(table: &'a TableInfo, name: &'a str, types: TypePolicy) -> Result<Self, String> {
+    fn of(table: &'a TableInfo, name: &'a str, types: TypePolicy, quoted: String) -> Result<Self, String> {
         let i = table.schema.index_of(name).map_err(|_| format!("there is no column `{name}`"))?;
         let (field, info) = (table.schema.field(i), &table.columns[i]);
-        let quoted = DUCKDB.ident(name);
         let data_type = field.data_type();
         let lossy = types == TypePolicy::Lossy;
         let sql = match data_type {

@@ -2,11 +2,11 @@
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Decimal256Array, Int64Array, RecordBatch,
-    RecordBatchOptions, StringArray, UInt32Array, new_null_array,
+    RecordBatchOptions, StringArray, UInt32Array, UInt64Array, new_null_array,
 };
 use arrow::compute::kernels::{cmp, numeric};
 use arrow::compute::{self, CastOptions, DatePart, SortColumn, SortOptions};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Decimal256Type, Int64Type, i256};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Decimal256Type, Int64Type, UInt64Type, i256};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use std::collections::HashMap;
@@ -179,7 +179,7 @@ fn constant(l: &Literal, ty: &DataType, n: usize) -> Result<ArrayRef> {
         Literal::Null => return Ok(new_null_array(ty, n)),
         Literal::Bool(b) => Arc::new(BooleanArray::from(vec![*b])),
         Literal::Int(i) => Arc::new(Int64Array::from(vec![*i])),
-        Literal::UInt(u) => Arc::new(arrow::array::UInt64Array::from(vec![*u])),
+        Literal::UInt(u) => Arc::new(UInt64Array::from(vec![*u])),
         Literal::Float(f) => Arc::new(Float64Array::from(vec![*f])),
         Literal::Decimal { value, scale } => {
             Arc::new(Decimal128Array::from(vec![*value]).with_precision_and_scale(38, *scale)?)
@@ -341,6 +341,11 @@ fn sum(x: &ArrayRef, ty: &DataType) -> Result<ArrayRef> {
             let x = compute::cast(x, ty)?;
             let total: i128 = x.as_primitive::<Int64Type>().iter().flatten().map(i128::from).sum();
             Arc::new(Int64Array::from(vec![i64::try_from(total).map_err(|_| overflow())?]))
+        }
+        DataType::UInt64 => {
+            let x = compute::cast(x, ty)?;
+            let total: u128 = x.as_primitive::<UInt64Type>().iter().flatten().map(u128::from).sum();
+            Arc::new(UInt64Array::from(vec![u64::try_from(total).map_err(|_| overflow())?]))
         }
         DataType::Decimal128(p, s) => {
             let mut total = 0i128;
