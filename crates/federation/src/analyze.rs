@@ -27,13 +27,7 @@ pub struct TableNeeds {
 
 /// See the [module](self). Does no I/O.
 pub async fn needs(sql: &str, inputs: &[TableInput]) -> Result<TableNeeds> {
-    let mut config = SessionConfig::new();
-    config.options_mut().sql_parser.parse_float_as_decimal = true;
-    config.options_mut().sql_parser.dialect = datafusion::config::Dialect::DuckDB;
-    let ctx = SessionContext::new_with_config(config);
-    for input in inputs {
-        table::register(&ctx, input.clone())?;
-    }
+    let ctx = planner(inputs)?;
     let plan = match ctx.state().create_logical_plan(sql).await {
         Ok(p) => p,
         Err(e) => return Ok(TableNeeds { unplanned: Some(e.strip_backtrace()), ..TableNeeds::default() }),
@@ -58,7 +52,19 @@ pub async fn needs(sql: &str, inputs: &[TableInput]) -> Result<TableNeeds> {
     Ok(TableNeeds { filters, schema: Some(schema), unplanned: None })
 }
 
-fn scan_name(scan: &TableScan) -> [String; 3] {
+/// A session that plans what DuckDB is to run.
+pub(crate) fn planner(inputs: &[TableInput]) -> Result<SessionContext> {
+    let mut config = SessionConfig::new();
+    config.options_mut().sql_parser.parse_float_as_decimal = true;
+    config.options_mut().sql_parser.dialect = datafusion::config::Dialect::DuckDB;
+    let ctx = SessionContext::new_with_config(config);
+    for input in inputs {
+        table::register(&ctx, input.clone())?;
+    }
+    Ok(ctx)
+}
+
+pub(crate) fn scan_name(scan: &TableScan) -> [String; 3] {
     [
         scan.table_name.catalog().unwrap_or_default().into(),
         scan.table_name.schema().unwrap_or_default().into(),

@@ -144,7 +144,7 @@ impl TableProvider for RemoteTable {
 }
 
 /// A guess at the share of rows that pass, for join order only; the classic System R constants.
-fn selectivity(p: &Predicate) -> f64 {
+pub fn selectivity(p: &Predicate) -> f64 {
     use xdb_core::CompareOp;
     match p {
         Predicate::Compare { op: CompareOp::Eq, .. } => 0.1,

@@ -1,5 +1,6 @@
 //! The engine and its session: one DuckDB a query.
 
+use crate::ahead;
 use crate::database::Database;
 use crate::explain;
 use crate::function::Source;
@@ -8,14 +9,17 @@ use crate::run;
 use crate::scan::{Shared, Table};
 use crate::syntax::{self, Parsed};
 use async_trait::async_trait;
+use futures::StreamExt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use xdb_core::engine::QueryActual;
 use xdb_core::{
     ArrowStream, Engine, EngineDef, EngineInput, EngineOptions, EngineSession, Error, Explanation, Literal, Naming,
     Result, TableInput,
 };
-use xdb_federation::needs;
+use xdb_federation::{KeyLink, links, needs};
 
 pub static DEF: EngineDef = EngineDef {
     name: "duckdb",
@@ -86,6 +90,37 @@ impl Session {
             table.set_filter(found.filters.remove(&table.input.federated_name()).flatten());
         }
         Ok(found.schema)
+    }
+
+    /// DuckDB's plan as text, and its scans.
+    async fn plan(&self, translated: String) -> Result<(String, Vec<ahead::Place>)> {
+        let (db, tables, params) = (self.db.clone(), self.tables.clone(), self.params.clone());
+        blocking(move || {
+            db.prepare_select(&translated, &params)?;
+            Ok((explain::plan_text(&db, &translated)?, explain::scans(&db, &translated, &tables)?))
+        })
+        .await
+    }
+
+    /// DuckDB's scans, and which tables' keys limit which others; nothing where that can't be told.
+    async fn links(&self, sql: &str, translated: &str) -> (Vec<ahead::Place>, Vec<KeyLink>) {
+        // A plan's text has no parameters' values.
+        if self.tables.len() < 2 || !self.params.is_empty() {
+            return (vec![], vec![]);
+        }
+        let links = links(sql, &self.inputs()).await;
+        if links.is_empty() {
+            return (vec![], vec![]);
+        }
+        let (db, tables, sql) = (self.db.clone(), self.tables.clone(), translated.to_string());
+        match blocking(move || explain::scans(&db, &sql, &tables)).await {
+            Ok(places) => (places, links),
+            // Running it says what is wrong.
+            Err(e) => {
+                tracing::debug!(error = %e, "no runtime filters: DuckDB has no plan");
+                (vec![], vec![])
+            }
+        }
     }
 
     /// `sql` with the names that DuckDB can use.
@@ -182,6 +217,10 @@ impl EngineSession for Session {
         self.settle().await;
         let planned = self.plan_filters(sql).await?;
         let translated = self.translate(sql).await?;
+        let (places, links) = self.links(sql, &translated).await;
+        if !links.is_empty() {
+            ahead::read(&self.tables, &places, links).await?;
+        }
         let (stream, done) =
             run::start(self.db.clone(), self.shared.clone(), translated, self.params.clone(), planned).await?;
         self.last = Some(done);
@@ -192,15 +231,36 @@ impl EngineSession for Session {
         self.settle().await;
         self.plan_filters(sql).await?;
         let translated = self.translate(sql).await?;
-        let (db, tables, params) = (self.db.clone(), self.tables.clone(), self.params.clone());
-        let (plan, scans) = blocking(move || {
-            db.prepare_select(&translated, &params)?;
-            Ok((explain::plan_text(&db, &translated)?, explain::scans(&db, &translated, &tables)?))
-        })
-        .await?;
+        let (plan, scans) = self.plan(translated.clone()).await?;
         let mut out = Explanation { plan, ..Explanation::default() };
+        let (_, links) = self.links(sql, &translated).await;
+        let filters = ahead::expectations(&self.tables, &scans, links);
         for (at, projection) in scans {
-            out.sources.push(self.tables[at].1.source_read(projection).await?);
+            let mut read = self.tables[at].1.source_read(projection).await?;
+            read.dynamic.extend(filters.iter().filter(|(large, _)| *large == at).map(|(_, f)| f.clone()));
+            out.sources.push(read);
+        }
+        Ok(out)
+    }
+
+    async fn analyze(&mut self, sql: &str) -> Result<Explanation> {
+        self.settle().await;
+        let start = Instant::now();
+        let translated = self.translate(sql).await?;
+        let (plan, scans) = self.plan(translated).await?;
+        let mut rows = self.execute(sql).await?;
+        let mut actual = QueryActual::default();
+        while let Some(batch) = rows.next().await {
+            actual.rows += batch?.num_rows() as u64;
+        }
+        drop(rows);
+        actual.elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut out = Explanation { plan, actual: Some(actual), ..Explanation::default() };
+        let mut seen = BTreeSet::new();
+        for (at, _) in scans {
+            if seen.insert(at) {
+                out.sources.extend(self.tables[at].1.reads());
+            }
         }
         Ok(out)
     }

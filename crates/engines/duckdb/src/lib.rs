@@ -7,12 +7,14 @@
 //! | `database` | the handle of one DuckDB: settings, statements, interruption |
 //! | `function` | the table function DuckDB calls to read a source |
 //! | `scan`, `queue` | one scan: splits read by tokio tasks into a bounded queue, drained by DuckDB's threads |
+//! | `ahead` | small tables read first, their keys sent to the sources of large ones |
 //! | `input` | Arrow -> DuckDB: types and values |
 //! | `output` | DuckDB -> Arrow: types and values |
 //! | `run` | the thread that runs a query and streams its rows out |
 //! | `syntax` | DuckDB's own syntax tree of a query |
 //! | `error`, `explain` | DuckDB's error texts as ours; its plans with what each source is asked |
 
+mod ahead;
 mod bind;
 mod database;
 mod engine;

@@ -3,6 +3,7 @@
 //! A scan starts when DuckDB first asks for rows, not when it plans, so that a table whose turn never comes is never
 //! read. Dropping it drops the source streams.
 
+use crate::ahead;
 use crate::input::{Plain, plain};
 use crate::queue::{Closed, Queue};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -10,11 +11,12 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Schema};
 use arrow::util::display::FormatOptions;
 use futures::StreamExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
-use xdb_core::engine::SourceRead;
-use xdb_core::{Error, ErrorKind, Predicate, Pushdown, ReadContext, Result, ScanRequest, Split, TableInput};
+use xdb_core::engine::{ReadActual, RuntimeFilter, SourceRead};
+use xdb_core::{Error, ErrorKind, IoStats, Predicate, Pushdown, ReadContext, Result, ScanRequest, Split, TableInput};
 
 /// What all scans of a session share.
 pub(crate) struct Shared {
@@ -84,26 +86,73 @@ pub(crate) struct Table {
     pub(crate) input: TableInput,
     /// For each column, how to make it plain, or why DuckDB can't have it.
     pub(crate) columns: Vec<Result<Plain, String>>,
-    /// What every row the query can use meets; set before the query starts.
-    filter: Mutex<Option<Predicate>>,
+    /// Set before the query starts.
+    query: Mutex<ForQuery>,
+}
+
+/// What one query knows of a table.
+#[derive(Default)]
+struct ForQuery {
+    /// What every row the query can use meets.
+    filter: Option<Predicate>,
+    /// The same, of what was learnt from other tables. The source takes each of them.
+    more: Vec<Predicate>,
+    runtime: Vec<RuntimeFilter>,
+    /// No row can be used.
+    nothing: bool,
+    kept: Option<Arc<Kept>>,
+    reads: Vec<Arc<Read>>,
+}
+
+/// All rows of a table that the query can use, read before it started.
+pub(crate) struct Kept {
+    /// Positions in the table.
+    pub(crate) columns: Vec<usize>,
+    /// As DuckDB takes them.
+    pub(crate) batches: Vec<RecordBatch>,
+}
+
+/// One read of a table, for `analyze`.
+struct Read {
+    sql: Vec<String>,
+    stats: Arc<IoStats>,
+    start: Instant,
+    elapsed: OnceLock<Duration>,
 }
 
 impl Table {
     pub(crate) fn new(input: TableInput) -> Self {
         let columns = input.table.schema.fields().iter().map(|f| plain(f.data_type())).collect();
-        Self { input, columns, filter: Mutex::default() }
+        Self { input, columns, query: Mutex::default() }
     }
 
+    fn query(&self) -> MutexGuard<'_, ForQuery> {
+        self.query.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the last query.
     pub(crate) fn set_filter(&self, filter: Option<Predicate>) {
-        *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = filter;
+        *self.query() = ForQuery { filter, ..ForQuery::default() };
+    }
+
+    /// Only rows that meet `more` are of use; with `nothing`, none is.
+    pub(crate) fn limit_to(&self, more: Option<Predicate>, nothing: bool, told: RuntimeFilter) {
+        let mut q = self.query();
+        q.more.extend(more);
+        q.nothing |= nothing;
+        q.runtime.push(told);
     }
 
     /// The filter's parts that the source takes, and those it doesn't with the reason. DuckDB filters again either way.
-    fn predicates(&self) -> (Vec<Predicate>, Vec<(String, String)>) {
+    pub(crate) fn predicates(&self) -> (Vec<Predicate>, Vec<(String, String)>) {
         let mut parts = Vec::new();
-        if let Some(p) = self.filter.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            conjuncts(p, &mut parts);
-        }
+        let more = {
+            let q = self.query();
+            if let Some(p) = q.filter.clone() {
+                conjuncts(p, &mut parts);
+            }
+            q.more.clone()
+        };
         let Some(extract) = self.input.connector.extract().filter(|_| self.input.pushdown.is_on()) else {
             return (vec![], parts.iter().map(|p| (describe(p), "pushdown is off".into())).collect());
         };
@@ -115,7 +164,67 @@ impl Table {
                 Pushdown::No(why) => kept.push((describe(&p), why)),
             }
         }
+        sent.extend(more);
         (sent, kept)
+    }
+
+    /// Reads `columns` of the rows that the query can use, and keeps them for it; `None` where they are too many after all.
+    pub(crate) async fn read_ahead(&self, columns: Vec<usize>) -> Result<Option<Arc<Kept>>> {
+        self.check_columns(&columns)?;
+        let mut batches = Vec::new();
+        if !self.query().nothing {
+            let (sent, _) = self.predicates();
+            let extract = self.extract()?;
+            let plan = extract.plan(&self.request(columns.clone(), sent, 1)).await.map_err(|e| self.locate(e))?;
+            let read = self.reading(&plan.splits);
+            let ctx = ReadContext { stats: read.stats.clone(), ..ReadContext::default() };
+            let (mut rows, mut bytes) = (0, 0);
+            for split in &plan.splits {
+                let place = |e: Error| self.locate(e.sql(&split.sql));
+                let mut stream = extract.read(split, &ctx).await.map_err(place)?;
+                while let Some(batch) = stream.next().await {
+                    let batch = make_plain(batch.map_err(place)?, self, &columns)?;
+                    rows += batch.num_rows();
+                    bytes += batch.get_array_memory_size();
+                    if rows > ahead::MOST_ROWS || bytes > ahead::MOST_BYTES {
+                        read.end();
+                        return Ok(None);
+                    }
+                    batches.push(batch);
+                }
+            }
+            read.end();
+        }
+        let kept = Arc::new(Kept { columns, batches });
+        self.query().kept = Some(kept.clone());
+        Ok(Some(kept))
+    }
+
+    fn reading(&self, splits: &[Split]) -> Arc<Read> {
+        let read = Arc::new(Read {
+            sql: splits.iter().map(|s| s.sql.clone()).collect(),
+            stats: Arc::new(IoStats::part_of(self.input.stats.clone())),
+            start: Instant::now(),
+            elapsed: OnceLock::new(),
+        });
+        self.query().reads.push(read.clone());
+        read
+    }
+
+    /// What the query has read of this table: one for each read, or one without anything.
+    pub(crate) fn reads(&self) -> Vec<SourceRead> {
+        let (_, not_pushed) = self.predicates();
+        let q = self.query();
+        let one = |read: Option<&Arc<Read>>| SourceRead {
+            connection: self.input.connection.clone(),
+            relation: self.input.table.relation.to_string(),
+            sql: read.map(|r| r.sql.clone()).unwrap_or_default(),
+            not_pushed: not_pushed.clone(),
+            row_estimate: self.input.table.row_estimate,
+            dynamic: q.runtime.clone(),
+            actual: Some(read.map(|r| r.actual()).unwrap_or_default()),
+        };
+        if q.reads.is_empty() { vec![one(None)] } else { q.reads.iter().map(|r| one(Some(r))).collect() }
     }
 
     /// An error where a column of `projection` is of a type that DuckDB can't have.
@@ -169,6 +278,13 @@ impl Table {
     }
 }
 
+impl Kept {
+    /// Where the columns of `projection` are, if all are there.
+    fn positions(&self, projection: &[usize]) -> Option<Vec<usize>> {
+        projection.iter().map(|c| self.columns.iter().position(|k| k == c)).collect()
+    }
+}
+
 fn conjuncts(p: Predicate, out: &mut Vec<Predicate>) {
     match p {
         Predicate::And(ps) => ps.into_iter().for_each(|p| conjuncts(p, out)),
@@ -179,6 +295,31 @@ fn conjuncts(p: Predicate, out: &mut Vec<Predicate>) {
 /// For people: the columns are what they need to find the condition in their SQL.
 fn describe(p: &Predicate) -> String {
     format!("a condition on {}", p.columns().join(", "))
+}
+
+impl Read {
+    fn end(&self) {
+        self.elapsed.get_or_init(|| self.start.elapsed());
+    }
+
+    fn actual(&self) -> ReadActual {
+        let elapsed = self.elapsed.get().copied().unwrap_or_else(|| self.start.elapsed());
+        ReadActual {
+            rows: self.stats.rows(),
+            bytes: self.stats.bytes(),
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            waited_ms: 0,
+            splits: self.sql.len(),
+        }
+    }
+}
+
+/// Ends it also where the reader is dropped.
+struct EndRead(Arc<Read>);
+impl Drop for EndRead {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// A batch of which some rows are taken.
@@ -303,6 +444,23 @@ impl Drop for Ended {
 
 /// Reads all splits into `queue`.
 async fn read(table: &Arc<Table>, projection: Vec<usize>, queue: &Arc<Queue>) -> Result<()> {
+    let (nothing, kept) = {
+        let q = table.query();
+        (q.nothing, q.kept.clone())
+    };
+    if nothing {
+        return Ok(());
+    }
+    if let Some(kept) = kept
+        && let Some(columns) = kept.positions(&projection)
+    {
+        for batch in &kept.batches {
+            if queue.push(batch.project(&columns)?).await.is_err() {
+                break;
+            }
+        }
+        return Ok(());
+    }
     let extract = table.extract()?;
     let (predicates, _) = table.predicates();
     let mut permits = Vec::new();
@@ -314,14 +472,16 @@ async fn read(table: &Arc<Table>, projection: Vec<usize>, queue: &Arc<Queue>) ->
     }
     let plan = extract.plan(&table.request(projection.clone(), predicates, permits.len() + 1)).await?;
     permits.truncate(plan.splits.len().saturating_sub(1));
+    let reading = EndRead(table.reading(&plan.splits));
     let mut readers = JoinSet::new();
     for split in plan.splits {
         // The first split needs none: its connection is the scan's own.
         let permit = if readers.is_empty() { None } else { permits.pop() };
         let (table, queue, projection) = (table.clone(), queue.clone(), projection.clone());
+        let stats = reading.0.stats.clone();
         readers.spawn(async move {
             let _held = permit;
-            read_split(&table, &split, &projection, &queue).await
+            read_split(&table, &split, &projection, &queue, stats).await
         });
     }
     while let Some(done) = readers.join_next().await {
@@ -331,8 +491,14 @@ async fn read(table: &Arc<Table>, projection: Vec<usize>, queue: &Arc<Queue>) ->
     Ok(())
 }
 
-async fn read_split(table: &Table, split: &Split, projection: &[usize], queue: &Queue) -> Result<()> {
-    let ctx = ReadContext { stats: table.input.stats.clone(), ..ReadContext::default() };
+async fn read_split(
+    table: &Table,
+    split: &Split,
+    projection: &[usize],
+    queue: &Queue,
+    stats: Arc<IoStats>,
+) -> Result<()> {
+    let ctx = ReadContext { stats, ..ReadContext::default() };
     let mut stream = table.extract()?.read(split, &ctx).await.map_err(|e| e.sql(&split.sql))?;
     while let Some(batch) = stream.next().await {
         let batch = make_plain(batch.map_err(|e| e.sql(&split.sql))?, table, projection)?;

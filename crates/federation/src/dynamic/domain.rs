@@ -65,7 +65,8 @@ impl Domain {
     }
 }
 
-fn distinct(values: Vec<ScalarValue>) -> Vec<ScalarValue> {
+/// Each once, no NULL.
+pub(crate) fn distinct(values: Vec<ScalarValue>) -> Vec<ScalarValue> {
     let mut seen = HashSet::new();
     values.into_iter().filter(|v| !v.is_null() && seen.insert(v.clone())).collect()
 }

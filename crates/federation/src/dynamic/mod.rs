@@ -10,6 +10,7 @@
 //! one name it can filter the wrong one; it also filters joins in which NULL equals NULL, and NOT IN.
 
 mod domain;
+mod keys;
 mod rule;
 mod source;
 mod trace;
@@ -17,5 +18,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use keys::{KeyFilter, key_filter};
 pub use rule::{configure, physical_rules};
 pub(crate) use source::{Known, RuntimeSource, Wait};
+pub(crate) use trace::keeps_values;

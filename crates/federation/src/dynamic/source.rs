@@ -14,9 +14,9 @@ use xdb_core::{CompareOp, Literal, Predicate};
 
 /// More values than this are not written into SQL; their least and greatest are.
 ///
-/// Measured in docs/benchmarks.md: lists of this length still cost a server less than the rows they save, unless nearly all
-/// rows match.
-pub(crate) const MAX_VALUES: usize = 10_000;
+/// With 20,000 integers PostgreSQL 15 and MariaDB 10.11 scan 2 million rows of an unindexed column as fast as without (0.2 s,
+/// 0.6 s), with 50,000 half as fast again as that; reading all the rows instead takes 2 s.
+pub(crate) const MAX_VALUES: usize = 20_000;
 /// Nor are values of more text than this, in bytes: servers limit the length of a statement (MySQL's `max_allowed_packet`).
 const MAX_VALUES_BYTES: usize = 1 << 20;
 /// How long a scan waits for its filters before it goes on without: see [`Wait`].
@@ -98,7 +98,7 @@ fn of_scalar(column: &str, ty: &DataType, op: CompareOp, value: &dyn PhysicalExp
     }
 }
 
-fn of_domain(column: &str, ty: &DataType, domain: Domain) -> Known {
+pub(crate) fn of_domain(column: &str, ty: &DataType, domain: Domain) -> Known {
     if domain.is_nothing() {
         return Known::Nothing;
     }

@@ -46,7 +46,7 @@ impl Condition {
 }
 
 /// Whether `node` is an inner join whose order is free.
-fn is_free_join(node: &Node) -> bool {
+pub(super) fn is_free_join(node: &Node) -> bool {
     match &node.plan {
         LogicalPlan::Join(j) => {
             j.join_type == JoinType::Inner
@@ -82,7 +82,7 @@ fn is_transparent(node: &Node) -> bool {
     passes && node.children.first().is_some_and(is_transparent)
 }
 
-fn plain_column(e: &Expr) -> Option<&Column> {
+pub(super) fn plain_column(e: &Expr) -> Option<&Column> {
     match e {
         Expr::Column(c) => Some(c),
         Expr::Alias(a) if a.metadata.is_none() => plain_column(&a.expr),
@@ -208,13 +208,22 @@ impl Graph {
             if c.reads.is_subset(left.1) || c.reads.is_subset(right.1) {
                 continue;
             }
-            match c.sides() {
-                Some((a, b)) => {
-                    let turned = self.owner.get(a).is_some_and(|o| right.1.contains(o));
-                    let (a, b) = if turned { (b, a) } else { (a, b) };
-                    on.push((Expr::Column(a.clone()), Expr::Column(b.clone())));
+            // Not only of columns: a key of another type is under a cast, and a join without keys is a nested loop.
+            let of = |e: &Expr, side: &BTreeSet<usize>| {
+                let reads = e.column_refs();
+                !reads.is_empty() && reads.iter().all(|c| self.owner.get(*c).is_some_and(|o| side.contains(o)))
+            };
+            match &c.expr {
+                Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Eq, right: b }) => {
+                    if of(a, left.1) && of(b, right.1) {
+                        on.push((a.as_ref().clone(), b.as_ref().clone()));
+                    } else if of(b, left.1) && of(a, right.1) {
+                        on.push((b.as_ref().clone(), a.as_ref().clone()));
+                    } else {
+                        rest.push(c.expr.clone());
+                    }
                 }
-                None => rest.push(c.expr.clone()),
+                _ => rest.push(c.expr.clone()),
             }
         }
         Ok(LogicalPlan::Join(Join::try_new(
@@ -266,7 +275,7 @@ pub(super) fn narrowed(builder: &Builder, node: Node, columns: &BTreeSet<Column>
 }
 
 /// `e` over the relations' columns.
-fn resolved(e: &Expr, schema: &DFSchema, columns: &[Column]) -> Option<Expr> {
+pub(super) fn resolved(e: &Expr, schema: &DFSchema, columns: &[Column]) -> Option<Expr> {
     let mut known = true;
     let out = e.clone().transform(|e| {
         Ok(match e {

@@ -1,0 +1,150 @@
+//! Small tables are read before the query starts, and their keys sent to the sources of the large ones they are joined to.
+//!
+//! DuckDB tells a table function nothing of its joins, so the links come from the same planner as the filters. What was read
+//! ahead is kept for DuckDB: a small table is read once. Nothing here is needed for the answer: where anything is unsure, the
+//! tables are read as ever.
+
+use crate::scan::{Kept, Table};
+use arrow::array::ArrayRef;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use xdb_core::engine::RuntimeFilter;
+use xdb_core::{Predicate, Pushdown, Result, TypePolicy};
+use xdb_federation::{KeyFilter, KeyLink, key_filter, selectivity};
+
+/// More rows than this are not kept.
+pub(crate) const MOST_ROWS: usize = 50_000;
+/// Nor more bytes of Arrow data.
+pub(crate) const MOST_BYTES: usize = 32 << 20;
+/// A table of fewer rows is read as fast as a list of keys is sent.
+const LARGE_ROWS: u64 = 10_000;
+/// How many times the rows of the small table the large one must have.
+const TIMES: u64 = 4;
+
+/// A table, by its position in the session, and the columns DuckDB wants of it in one place of its plan.
+pub(crate) type Place = (usize, Vec<usize>);
+
+/// A [`KeyLink`] with positions: of the tables in the session, of the columns in their tables.
+struct Link {
+    small: usize,
+    small_column: usize,
+    large: usize,
+    large_column: usize,
+}
+
+type Tables = [(String, Arc<Table>)];
+
+fn resolve(tables: &Tables, places: &[Place], links: Vec<KeyLink>) -> Vec<Link> {
+    let find = |(name, column): &([String; 3], String)| {
+        let at = tables.iter().position(|(_, t)| t.input.federated_name() == *name)?;
+        let schema = &tables.get(at)?.1.input.table.schema;
+        Some((at, schema.index_of(column).ok()?))
+    };
+    let resolved = links.iter().filter_map(|l| {
+        let ((small, small_column), (large, large_column)) = (find(&l.small)?, find(&l.large)?);
+        Some(Link { small, small_column, large, large_column })
+    });
+    let table = |at: usize| tables.get(at).map(|(_, t)| t);
+    resolved
+        .filter(|l| {
+            // DuckDB's own plan has the large one once, too.
+            let once = places.iter().filter(|(at, _)| *at == l.large).count() == 1;
+            let there = places.iter().any(|(at, columns)| *at == l.small && columns.contains(&l.small_column));
+            // Under `types: lossy` a source may filter by what it holds, not by what it is read as.
+            let exact = table(l.large).is_some_and(|t| t.input.pushdown.is_on() && t.input.types == TypePolicy::Exact);
+            once && there && exact && table(l.small).is_some_and(|t| t.input.pushdown.is_on())
+        })
+        .collect()
+}
+
+/// Rows expected of a table with its filters; `None` where nobody knows.
+fn expected(t: &Table) -> Option<u64> {
+    let (sent, _) = t.predicates();
+    let share: f64 = sent.iter().map(selectivity).product();
+    t.input.table.row_estimate.map(|n| (n as f64 * share).ceil() as u64)
+}
+
+/// Whether the small table of a link is small, and the large one large.
+fn is_worth(tables: &Tables, l: &Link) -> bool {
+    let (Some((_, small)), Some((_, large))) = (tables.get(l.small), tables.get(l.large)) else { return false };
+    let Some(few) = expected(small).filter(|n| *n <= MOST_ROWS as u64) else { return false };
+    expected(large).is_none_or(|many| many >= LARGE_ROWS && many >= few.saturating_mul(TIMES))
+}
+
+/// Which filters a run would try, for `explain`: large tables and the filters on them.
+pub(crate) fn expectations(tables: &Tables, places: &[Place], links: Vec<KeyLink>) -> Vec<(usize, RuntimeFilter)> {
+    let links = resolve(tables, places, links);
+    let worth = links.iter().filter(|l| is_worth(tables, l));
+    worth.map(|l| (l.large, RuntimeFilter { outcome: None, sent: false, ..describe(tables, l) })).collect()
+}
+
+fn describe(tables: &Tables, l: &Link) -> RuntimeFilter {
+    let name = |at: usize, column: usize| {
+        let field = tables.get(at).and_then(|(_, t)| t.input.table.schema.fields().get(column).cloned());
+        field.map(|f| f.name().clone()).unwrap_or_default()
+    };
+    RuntimeFilter {
+        column: name(l.large, l.large_column),
+        from: format!("keys {}", name(l.small, l.small_column)),
+        outcome: None,
+        sent: false,
+    }
+}
+
+/// Reads what is small, smallest first, each filtered by the keys of those before it, and sets the large ones' filters.
+pub(crate) async fn read(tables: &Tables, places: &[Place], links: Vec<KeyLink>) -> Result<()> {
+    let links = resolve(tables, places, links);
+    let mut tried = BTreeSet::new();
+    loop {
+        let worth = links.iter().filter(|l| !tried.contains(&l.small) && !tried.contains(&l.large));
+        let next = worth.filter(|l| is_worth(tables, l)).filter_map(|l| {
+            let (_, t) = tables.get(l.small)?;
+            Some((expected(t)?, l.small, t))
+        });
+        let Some((_, small, table)) = next.min_by_key(|(rows, at, _)| (*rows, *at)) else { return Ok(()) };
+        tried.insert(small);
+        let wanted: BTreeSet<usize> =
+            places.iter().filter(|(at, _)| *at == small).flat_map(|(_, c)| c.iter().copied()).collect();
+        let Some(kept) = table.read_ahead(wanted.into_iter().collect()).await? else { continue };
+        for l in links.iter().filter(|l| l.small == small && !tried.contains(&l.large)) {
+            let Some((_, large)) = tables.get(l.large) else { continue };
+            tell(large, l, &kept, describe(tables, l));
+        }
+    }
+}
+
+/// Sets the filter that the keys in `kept` make of the large table's column.
+fn tell(large: &Table, l: &Link, kept: &Kept, mut filter: RuntimeFilter) {
+    let Some(at) = kept.columns.iter().position(|c| *c == l.small_column) else { return };
+    let keys: Vec<ArrayRef> = kept.batches.iter().filter_map(|b| b.columns().get(at).cloned()).collect();
+    let info = &large.input.table;
+    let Some(field) = info.schema.fields().get(l.large_column) else { return };
+    let mut chosen: Option<Predicate> = None;
+    let mut nothing = false;
+    match key_filter(&keys, field) {
+        KeyFilter::Nothing => {
+            nothing = true;
+            filter.outcome = Some("no row can match".into());
+        }
+        KeyFilter::No(why) => filter.outcome = Some(why),
+        KeyFilter::OneOf(all) => {
+            for (p, text) in all {
+                let answer =
+                    large.input.connector.extract().and_then(|e| e.pushdown(info, std::slice::from_ref(&p)).pop());
+                match answer {
+                    Some(Pushdown::Exact | Pushdown::Inexact) => {
+                        chosen = Some(p);
+                        filter.outcome = Some(text);
+                        break;
+                    }
+                    Some(Pushdown::No(why)) => {
+                        filter.outcome.get_or_insert(why);
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+    filter.sent = nothing || chosen.is_some();
+    large.limit_to(chosen, nothing, filter);
+}
