@@ -224,7 +224,7 @@ mod tests {
         // With the clock before it, 80 columns.
         assert_eq!(
             status_line(&start, "[RUN]", "[RUN]", Some(80)),
-            "1 of 3 START table model marts.cross_db_analysis [datafusion] . [RUN]"
+            "1 of 3 START table model marts.cross_db_analysis [datafusion] .. [RUN]"
         );
         assert_eq!(
             status_line("2 of 3 OK", "[4 rows]", "<4 rows>", Some(80)),

@@ -70,6 +70,10 @@ impl EngineSession for Session {
             sql: vec![sql.into()],
             ..Default::default()
         };
-        Ok(Explanation { plan: format!("{} runs the whole query", self.home.def().title), sources: vec![source], ..Explanation::default() })
+        Ok(Explanation {
+            plan: format!("{} runs the whole query", self.home.def().title),
+            sources: vec![source],
+            ..Explanation::default()
+        })
     }
 }
