@@ -205,6 +205,7 @@ pub trait EngineSession: Send {
     /// Run the query, throw its rows away, and say what was done.
     async fn analyze(&mut self, sql: &str) -> Result<Explanation> {
         let _ = sql;
-        Err(Error::unsupported("this engine cannot tell what a query did").hint("`xdb explain` without --analyze works"))
+        Err(Error::unsupported("this engine cannot tell what a query did")
+            .hint("`xdb explain` without --analyze works"))
     }
 }
