@@ -77,7 +77,10 @@ impl Federation {
     }
 
     /// Expected rows of `node`.
-    async fn rows(&self, node: &Node) -> f64 {
+    pub(super) async fn rows(&self, node: &Node) -> f64 {
+        if let Some((_, rows)) = &node.done {
+            return *rows;
+        }
         match &node.block {
             Some(b) => self.chooser.rows(b).await,
             None => {

@@ -83,6 +83,9 @@ impl Federation {
     /// What runs in place of `node`.
     pub(super) fn decide(&self, node: Node) -> BoxFuture<'_, DfResult<LogicalPlan>> {
         async move {
+            if let Some((plan, _)) = node.done {
+                return Ok(plan);
+            }
             if let Some(block) = &node.block {
                 if !block.work && !node.optional {
                     // A scan with what it does by itself, over several connections.
@@ -94,6 +97,14 @@ impl Federation {
             }
             if let (Some(why), Ok(mut all)) = (&node.refused, self.not_pushed.lock()) {
                 all.push((operator_name(&node.plan), why.clone()));
+            }
+            for way in &node.ways {
+                if let Some(leaf) = self.leaf(&way.required).await? {
+                    let rows = self.rows(&way.required).await;
+                    let mut whole = way.whole.as_ref().clone();
+                    whole.fill(&leaf, rows);
+                    return self.decide(whole).await;
+                }
             }
             if let Some(graph) = Graph::of(&node) {
                 match self.join_graph(&graph, &node.plan).await {

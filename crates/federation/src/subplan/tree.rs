@@ -4,6 +4,7 @@
 
 use super::block::{Aliases, Block, typed};
 use super::expr::{Refusal, Scope, compare};
+use super::partial::{self, Instead};
 use crate::RemoteTable;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::{DFSchema, NullEquality, TableReference};
@@ -27,14 +28,35 @@ pub(super) struct Node {
     pub(super) refused: Option<Refusal>,
     /// Only of use as a whole: where `block` isn't sent, the operator above does the work and this one is left out.
     pub(super) optional: bool,
+    /// Ways of which a part can be sent, where the whole can't.
+    pub(super) ways: Vec<Instead>,
+    /// Stands for a part of one of these.
+    pub(super) is_hole: bool,
+    /// What runs in its place, decided already, and the rows expected of it.
+    pub(super) done: Option<(LogicalPlan, f64)>,
 }
 
 impl Node {
     pub(super) fn local(plan: LogicalPlan, children: Vec<Node>) -> Self {
-        Self { plan, children, block: None, refused: None, optional: false }
+        Self { plan, children, block: None, refused: None, optional: false, ways: vec![], is_hole: false, done: None }
     }
     pub(super) fn remote(plan: LogicalPlan, children: Vec<Node>, block: Block) -> Self {
-        Self { plan, children, block: Some(block), refused: None, optional: false }
+        Self { block: Some(block), ..Self::local(plan, children) }
+    }
+}
+
+impl Node {
+    /// Where `node` will go.
+    pub(super) fn hole(node: &Self) -> Self {
+        Self { is_hole: true, ..Self::local(node.plan.clone(), vec![]) }
+    }
+
+    /// Puts `plan` into the hole.
+    pub(super) fn fill(&mut self, plan: &LogicalPlan, rows: f64) {
+        if self.is_hole {
+            self.done = Some((plan.clone(), rows));
+        }
+        self.children.iter_mut().for_each(|c| c.fill(plan, rows));
     }
 }
 
@@ -57,7 +79,7 @@ impl Builder {
                 return self.filter(f, input);
             }
             (LogicalPlan::Sort(s), [input]) if s.fetch.is_some() && input.block.is_some() => {
-                let top = self.top(s, input).and_then(|b| accepted(b).map_err(Refusal::from));
+                let top = self.top(s, input).and_then(accepted);
                 return Ok(with_whole(plan, children, top));
             }
             (LogicalPlan::Limit(l), [input]) if input.block.is_some() => {
@@ -78,7 +100,13 @@ impl Builder {
                 None => return Ok(Node::local(plan.clone(), children)),
             },
             (LogicalPlan::Projection(p), [input]) => self.project(p, input).and_then(accepted),
-            (LogicalPlan::Aggregate(a), [input]) => self.aggregate(a, input).and_then(accepted),
+            (LogicalPlan::Aggregate(a), [input]) => match self.aggregate(a, input).and_then(accepted) {
+                Ok(block) => Ok(block),
+                Err(why) => {
+                    let ways = partial::ways(self, a, input);
+                    return Ok(Node { ways, ..refused(plan, children, why) });
+                }
+            },
             (LogicalPlan::Join(j), [left, right]) => self.join(j, left, right).and_then(accepted),
             (LogicalPlan::Union(_), inputs) => self.union(inputs, plan.schema()).and_then(accepted),
             _ => Err(format!("{} runs locally", operator_name(plan))),

@@ -395,3 +395,49 @@ async fn joins_across_subqueries_and_aliases_are_one_graph() {
     let o = same_in(&chain(), sql).await;
     assert!(o.sent.iter().any(|s| s.contains("\"orders\"") && s.contains("\"lines\"")), "{:#?}", o.sent);
 }
+
+#[tokio::test]
+async fn an_average_is_a_sum_and_a_count_there() {
+    for sql in [
+        "select o_cust, avg(total), sum(total), count(*) from pg.main.orders group by o_cust",
+        "select avg(total), avg(o_cust), min(total) from pg.main.orders",
+        "select avg(total), avg(o_cust) from pg.main.orders where o_id > 100",
+        "select avg(total + 1) filter (where o_cust = 1), avg(qty) from pg.main.orders join pg.main.lines on o_id = l_order",
+    ] {
+        let o = same(sql).await;
+        assert_eq!(o.sent.len(), 1, "{:#?}", o.sent);
+        assert!(o.sent[0].contains("sum(") && o.sent[0].contains("count("), "{:#?}", o.sent);
+    }
+    // Of floats and wide integers a sum is another one in another order.
+    let o = same("select avg(o_id), avg(distinct o_cust) from pg.main.orders").await;
+    assert!(!o.sent[0].contains("sum("), "{:#?}", o.sent);
+}
+
+#[tokio::test]
+async fn groups_by_a_joins_key_are_made_before_the_join() {
+    for sql in [
+        "select c_id, name, count(o_id) from my.main.cust left join pg.main.orders on c_id = o_cust group by c_id, name",
+        "select nation, count(*), count(total), sum(total), min(s), max(d) from my.main.cust
+         left join pg.main.orders on c_id = o_cust group by nation",
+        "select nation, count(*), sum(total), min(o_id) from pg.main.orders join my.main.cust on c_id = o_cust group by nation",
+        "select count(*), sum(total), count(o_id) from pg.main.orders join my.main.cust on c_id = o_cust",
+        "select count(*), sum(total), count(o_id) from pg.main.orders join my.main.cust on c_id = o_cust where c_id = 77",
+        "select name, s, count(total) from pg.main.orders right join my.main.cust on c_id = o_cust group by name, s",
+        "select name, sum(total) from my.main.cust left join pg.main.orders on c_id = o_cust and o_id > nation group by name",
+        "select o_cust, sum(qty) from (select * from pg.main.orders join pg.main.lines on o_id = l_order) o
+         join my.main.cust on c_id = o_cust group by o_cust",
+    ] {
+        let o = same(sql).await;
+        assert!(o.sent.iter().any(|s| s.contains("group by")), "{sql} {:#?}", o.sent);
+    }
+    for sql in [
+        // The preserved side's rows, a value of both sides, distinct values, a constant of a row that isn't there.
+        "select o_cust, count(c_id), sum(total) from pg.main.orders left join my.main.cust on c_id = o_cust group by o_cust",
+        "select nation, sum(total * nation) from pg.main.orders join my.main.cust on c_id = o_cust group by nation",
+        "select nation, count(distinct total), sum(nation) from pg.main.orders join my.main.cust on c_id = o_cust group by nation",
+        "select name, sum(1), max(x) from my.main.cust left join (select o_cust, 5 as x from pg.main.orders) o on c_id = o_cust
+         group by name",
+    ] {
+        same(sql).await;
+    }
+}

@@ -11,14 +11,15 @@ pub(crate) fn query(q: &Query) -> String {
     if !conditions.is_empty() {
         out += &format!(" where {}", conditions.join(" and "));
     }
+    let mut having: Vec<String> = q.having.iter().map(expr).collect();
     match &q.groups {
         Some(g) if !g.is_empty() => out += &format!(" group by {}", list(g)),
         // One row over everything, even where no aggregate is asked for.
-        Some(_) if !q.items.iter().any(|i| has_aggregate(&i.expr)) => out += " having count(*) >= 0",
+        Some(_) if !q.items.iter().any(|i| has_aggregate(&i.expr)) => having.push("count(*) >= 0".into()),
         _ => {}
     }
-    if !q.having.is_empty() {
-        out += &format!(" having {}", q.having.iter().map(expr).collect::<Vec<_>>().join(" and "));
+    if !having.is_empty() {
+        out += &format!(" having {}", having.join(" and "));
     }
     if !q.order.is_empty() {
         let order = q.order.iter().map(|o| {
