@@ -20,10 +20,11 @@ pub(crate) const MAX_VALUES: usize = 20_000;
 /// Nor are values of more text than this, in bytes: servers limit the length of a statement (MySQL's `max_allowed_packet`).
 const MAX_VALUES_BYTES: usize = 1 << 20;
 /// How long a scan waits for its filters before it goes on without: see [`Wait`].
-const MAX_WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Until when a scan waits. A join asks its probe side for rows only when its filter is ready, so that most scans never wait;
-/// one that is started early (below an exchange) might wait for a build side that takes minutes.
+/// Until when a scan waits. A join asks its probe side for rows only when its filter is ready, so that most scans never wait.
+/// One that an exchange starts early could only fill the exchange's buffer before its rows are wanted, and then be read
+/// whole: it waits, but not for ever, should a filter never be finished.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait(pub(crate) Duration);
 impl Default for Wait {
@@ -209,4 +210,34 @@ fn show(l: &Literal) -> String {
         text = text.chars().take(39).chain(['…']).collect();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Field;
+    use datafusion::physical_expr::expressions::{BinaryExpr, Column, lit};
+
+    fn join() -> (RuntimeSource, Arc<DynamicFilterPhysicalExpr>, PhysicalExprRef) {
+        let key: PhysicalExprRef = Arc::new(Column::new("k", 3));
+        let filter = Arc::new(DynamicFilterPhysicalExpr::new(vec![key.clone()], lit(true)));
+        let what = What::Join { filter: filter.clone(), keys: vec![key.clone()], key: 0 };
+        (RuntimeSource { column: 0, from: "keys".into(), what }, filter, key)
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_never_comes_is_done_without() {
+        let schema = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
+        let (source, filter, key) = join();
+        let soon = Instant::now() + Duration::from_millis(50);
+        let Known::No(_) = source.known(&schema, soon).await else { panic!("known") };
+        assert!(Instant::now() >= soon);
+
+        let at_least = Arc::new(BinaryExpr::new(key, datafusion::logical_expr::Operator::GtEq, lit(5i64)));
+        filter.update(at_least).unwrap_or_else(|e| panic!("{e}"));
+        filter.mark_complete();
+        let want = Predicate::Compare { column: "id".into(), op: CompareOp::GtEq, value: Literal::Int(5) };
+        let known = source.known(&schema, Instant::now() + MAX_WAIT).await;
+        assert_eq!(known, Known::OneOf(vec![(want, ">= 5".into())]));
+    }
 }

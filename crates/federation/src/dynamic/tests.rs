@@ -213,6 +213,19 @@ impl World {
             spare: Arc::new(tokio::sync::Semaphore::new(8)),
         }
     }
+    fn inputs(&self) -> Vec<TableInput> {
+        let input = |(name, f): &(&'static str, Fake)| TableInput {
+            connection: "s".into(),
+            connector: Arc::new(f.clone()),
+            table: Arc::new(info(name, f.rows.schema(), f.rows.num_rows())),
+            stats: Arc::default(),
+            spare: self.spare.clone(),
+            parallelism: 2,
+            types: TypePolicy::Exact,
+            pushdown: self.pushdown,
+        };
+        self.tables.iter().map(input).collect()
+    }
     fn session(&self) -> SessionContext {
         let mut config = SessionConfig::new().with_target_partitions(self.threads);
         let o = config.options_mut();
@@ -224,19 +237,7 @@ impl World {
             .with_physical_optimizer_rules(physical_rules())
             .build();
         let ctx = SessionContext::new_with_state(state);
-        for (name, f) in &self.tables {
-            let input = TableInput {
-                connection: "s".into(),
-                connector: Arc::new(f.clone()),
-                table: Arc::new(info(name, f.rows.schema(), f.rows.num_rows())),
-                stats: Arc::default(),
-                spare: self.spare.clone(),
-                parallelism: 2,
-                types: TypePolicy::Exact,
-                pushdown: self.pushdown,
-            };
-            register(&ctx, input).unwrap();
-        }
+        self.inputs().into_iter().for_each(|i| register(&ctx, i).unwrap());
         ctx
     }
     /// The sorted rows, and what each scan did.
@@ -546,4 +547,53 @@ async fn off_means_off() {
     let (_, reads) = w.run("select b.name from @big b join @small s on b.id = s.big_id").await;
     assert_eq!(rows_of(&reads, "big"), 10_000);
     assert!(reads.iter().all(|r| r.dynamic.is_empty()));
+}
+
+/// For engines that plan otherwise: each link as `large.column <- small.column`.
+#[tokio::test]
+async fn links_are_only_those_that_hold() {
+    let w = world();
+    for (sql, want) in [
+        ("select * from @big b join @small s on b.id = s.big_id", "big.id <- small.big_id; small.big_id <- big.id"),
+        ("select * from @big b, @small s where s.big_id = b.id", "big.id <- small.big_id; small.big_id <- big.id"),
+        (
+            "select 1 from @big where id in (select big_id from @small)",
+            "big.id <- small.big_id; small.big_id <- big.id",
+        ),
+        // Of other widths, but integers.
+        ("select 1 from @big b join @small s on b.grp = s.grp", "big.grp <- small.grp; small.grp <- big.grp"),
+        (
+            "select 1 from (select grp, count(*) from @big group by grp) b join @small s on b.grp = s.grp",
+            "big.grp <- small.grp; small.grp <- big.grp",
+        ),
+        // A row of either may be needed without a partner.
+        ("select * from @big b left join @small s on b.id = s.big_id", ""),
+        ("select * from @big b full join @small s on b.id = s.big_id", ""),
+        ("select 1 from @big where id not in (select big_id from @small)", ""),
+        ("select 1 from @big b where not exists (select 1 from @small s where s.big_id = b.id)", ""),
+        // The large one is read twice.
+        ("select 1 from @big b join @small s on b.id = s.big_id join @big c on c.grp = 3", "small.big_id <- big.id"),
+        // Other rows come first.
+        (
+            "select 1 from (select * from @big order by id limit 9) b join @small s on b.id = s.big_id",
+            "small.big_id <- big.id",
+        ),
+        ("select 1 from (select id, sum(grp) over (order by id) from @big) b join @small s on b.id = s.big_id", ""),
+        // Not the columns themselves.
+        ("select 1 from @big b join @small s on b.id = s.big_id + 1", ""),
+        ("select 1 from @big b join @small s on cast(b.id as varchar) = s.name", ""),
+        ("select 1 from @big b join @small s on b.id < s.big_id", ""),
+        ("select 1 from @big b join @small s on b.id is not distinct from s.big_id", ""),
+        ("select nonsense(", ""),
+    ] {
+        let mut sql = sql.to_string();
+        for (name, _) in &w.tables {
+            sql = sql.replace(&format!("@{name}"), &format!("s.main.{name}"));
+        }
+        let all = crate::links(&sql, &w.inputs()).await;
+        let text = |l: &crate::KeyLink| format!("{}.{} <- {}.{}", l.large.0[2], l.large.1, l.small.0[2], l.small.1);
+        let mut got: Vec<String> = all.iter().map(text).collect();
+        got.sort();
+        assert_eq!(got.join("; "), want, "{sql}");
+    }
 }
