@@ -578,7 +578,7 @@ async fn links_are_only_those_that_hold() {
             "select 1 from (select * from @big order by id limit 9) b join @small s on b.id = s.big_id",
             "small.big_id <- big.id",
         ),
-        ("select 1 from (select id, sum(grp) over (order by id) from @big) b join @small s on b.id = s.big_id", ""),
+        ("select t from (select id, sum(grp) over (order by id) t from @big) b join @small s on b.id = s.big_id", ""),
         // Not the columns themselves.
         ("select 1 from @big b join @small s on b.id = s.big_id + 1", ""),
         ("select 1 from @big b join @small s on cast(b.id as varchar) = s.name", ""),
