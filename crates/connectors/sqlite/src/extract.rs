@@ -4,24 +4,44 @@ use crate::connection::Purpose;
 use crate::connector::Sqlite;
 use crate::dialect::{SQLITE, relation_sql};
 use crate::pushdown::{answer, condition};
+use crate::query::Queries;
 use crate::stream::{Query, stream};
 use crate::types::Kind;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Field, Schema};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
-use xdb_core::types::SOURCE_TYPE_KEY;
 use xdb_core::{
     ArrowStream, Error, Extract, Predicate, Pushdown, ReadContext, Result, ResultExt, ScanPlan, ScanRequest, Split,
     TableInfo, TypePolicy,
 };
+use xdb_sql::query::render;
+
+/// A column of the stream.
+#[derive(Serialize, Deserialize)]
+struct Column {
+    name: String,
+    kind: Kind,
+    nullable: bool,
+    metadata: HashMap<String, String>,
+}
+impl Column {
+    fn new(f: &Field) -> Result<Self> {
+        let (name, metadata) = (f.name().clone(), f.metadata().clone());
+        Ok(Self { name, kind: Kind::of(f)?, nullable: f.is_nullable(), metadata })
+    }
+    fn field(&self) -> Field {
+        Field::new(&self.name, self.kind.data_type(), self.nullable).with_metadata(self.metadata.clone())
+    }
+}
 
 /// Everything that reading a split needs: the columns as they were described, so that the stream has the plan's schema
 /// whatever was altered since.
 #[derive(Serialize, Deserialize)]
 struct Payload {
     relation: String,
-    columns: Vec<(String, String, Kind)>,
+    columns: Vec<Column>,
     types: TypePolicy,
 }
 
@@ -39,14 +59,7 @@ impl Extract for Sqlite {
         let sql = SQLITE.select(&columns, &relation_sql(&request.table.relation), &conditions, request.limit);
         let payload = Payload {
             relation: request.table.relation.to_string(),
-            columns: schema
-                .fields()
-                .iter()
-                .map(|f| {
-                    let source_type = f.metadata().get(SOURCE_TYPE_KEY).cloned().unwrap_or_default();
-                    Ok((f.name().clone(), source_type, Kind::of(f)?))
-                })
-                .collect::<Result<_>>()?,
+            columns: schema.fields().iter().map(|f| Column::new(f)).collect::<Result<_>>()?,
             types: request.types,
         };
         let split = Split {
@@ -57,10 +70,31 @@ impl Extract for Sqlite {
         Ok(ScanPlan { schema, splits: vec![split], guard: None })
     }
 
+    fn accepts(&self, query: &xdb_core::Query) -> Result<(), String> {
+        if self.settings().types == TypePolicy::Lossy {
+            return Err("under `types: lossy` a value that doesn't fit its column becomes NULL".into());
+        }
+        render(query, &Queries).map(|_| ())
+    }
+
+    async fn plan_query(&self, query: &xdb_core::Query) -> Result<ScanPlan> {
+        let rendered =
+            render(query, &Queries).map_err(|why| Error::unsupported(format!("a query cannot be sent: {why}")))?;
+        let relations: Vec<String> = query.tables().iter().map(|t| t.relation.to_string()).collect();
+        let payload = Payload {
+            relation: relations.join(", "),
+            columns: query.items.iter().map(|i| Column::new(&i.field)).collect::<Result<_>>()?,
+            types: TypePolicy::Exact,
+        };
+        let payload = serde_json::to_value(payload).map_err(|e| Error::internal(e.to_string()))?;
+        let split = Split { payload, sql: rendered.sql, row_estimate: None };
+        Ok(ScanPlan { schema: query.schema(), splits: vec![split], guard: None })
+    }
+
     async fn read(&self, split: &Split, ctx: &ReadContext) -> Result<ArrowStream> {
         let p: Payload = serde_json::from_value(split.payload.clone())
             .map_err(|e| Error::internal(format!("not a split of the sqlite connector: {e}")))?;
-        let fields: Vec<_> = p.columns.iter().map(|(name, source_type, kind)| kind.field(name, source_type)).collect();
+        let fields: Vec<_> = p.columns.iter().map(Column::field).collect();
         let query = Query {
             before: vec![],
             sql: split.sql.clone(),

@@ -19,6 +19,7 @@ mod execute;
 mod extract;
 mod interval;
 mod pushdown;
+mod query;
 mod stage;
 mod stream;
 mod temporal;

@@ -41,6 +41,17 @@ enum Strength {
 }
 type Written = Result<(String, Strength), String>;
 
+/// What stands for a column of that name.
+type Name<'a> = dyn Fn(&str) -> String + 'a;
+
+/// `p` about one column, whose SQL is `column`, where that says the same for every value.
+pub(crate) fn exactly(table: &TableInfo, p: &Predicate, column: &str) -> Result<String, String> {
+    match write_as(table, p, TypePolicy::Exact, &|_| column.to_string())? {
+        (sql, Strength::Exact) => Ok(sql),
+        _ => Err("a filter that is only approximate there".into()),
+    }
+}
+
 struct Col {
     sql: String,
     /// Values of this kind are stored in one way only.
@@ -48,13 +59,13 @@ struct Col {
     kind: Kind,
 }
 
-fn column(table: &TableInfo, name: &str, types: TypePolicy) -> Result<Col, String> {
+fn column(table: &TableInfo, name: &str, types: TypePolicy, sql: &Name<'_>) -> Result<Col, String> {
     let missing = || format!("there is no column `{name}`");
     let index = table.schema.index_of(name).map_err(|_| missing())?;
     let info = table.columns.get(index).ok_or_else(missing)?;
     let kind = Kind::of(table.schema.field(index)).map_err(|e| e.message().to_string())?;
     let affinity = Affinity::of(&info.source_type);
-    let quoted = SQLITE.ident(name);
+    let quoted = sql(name);
     // Which storage a value of this kind has. The affinity matters for what SQLite does to the constant.
     let (plain, storage) = match kind {
         Kind::Int => (affinity == Affinity::Integer, "integer"),
@@ -80,14 +91,18 @@ fn column(table: &TableInfo, name: &str, types: TypePolicy) -> Result<Col, Strin
 }
 
 fn write(table: &TableInfo, p: &Predicate, types: TypePolicy) -> Written {
+    write_as(table, p, types, &|column| SQLITE.ident(column))
+}
+
+fn write_as(table: &TableInfo, p: &Predicate, types: TypePolicy, name: &Name<'_>) -> Written {
     match p {
         Predicate::IsNull { column: c, negated } => {
-            let col = column(table, c, types)?;
+            let col = column(table, c, types, name)?;
             let not = if *negated { "NOT " } else { "" };
             Ok((format!("{} IS {not}NULL", col.sql), if col.plain { Strength::Exact } else { Strength::Superset }))
         }
         Predicate::Compare { column: c, op, value } => {
-            let col = column(table, c, types)?;
+            let col = column(table, c, types, name)?;
             match (col.kind, value) {
                 (Kind::Date | Kind::Timestamp { .. }, _) => days(&col, *op, value),
                 _ => {
@@ -97,7 +112,7 @@ fn write(table: &TableInfo, p: &Predicate, types: TypePolicy) -> Written {
             }
         }
         Predicate::In { column: c, values, negated } => {
-            let col = column(table, c, types)?;
+            let col = column(table, c, types, name)?;
             if !negated && matches!(col.kind, Kind::Date | Kind::Timestamp { .. }) {
                 let each =
                     values.iter().map(|v| days(&col, CompareOp::Eq, v).map(|w| w.0)).collect::<Result<Vec<_>, _>>()?;
@@ -107,26 +122,26 @@ fn write(table: &TableInfo, p: &Predicate, types: TypePolicy) -> Written {
             simple(&col, p)
         }
         Predicate::StartsWith { column: c, .. } => {
-            let col = column(table, c, types)?;
+            let col = column(table, c, types, name)?;
             if col.kind != Kind::Text || !col.plain {
                 return Err(format!("`{c}` is not stored as text only"));
             }
             simple(&col, p)
         }
-        Predicate::And(ps) => join(table, ps, " AND ", types),
-        Predicate::Or(ps) => join(table, ps, " OR ", types),
-        Predicate::Not(inner) => match write(table, inner, types)? {
+        Predicate::And(ps) => join(table, ps, " AND ", types, name),
+        Predicate::Or(ps) => join(table, ps, " OR ", types, name),
+        Predicate::Not(inner) => match write_as(table, inner, types, name)? {
             (sql, Strength::Exact) => Ok((format!("NOT ({sql})"), Strength::Exact)),
             _ => Err("the opposite of a filter that keeps too many rows keeps too few".into()),
         },
     }
 }
 
-fn join(table: &TableInfo, ps: &[Predicate], with: &str, types: TypePolicy) -> Written {
+fn join(table: &TableInfo, ps: &[Predicate], with: &str, types: TypePolicy, name: &Name<'_>) -> Written {
     if ps.is_empty() {
         return Ok((if with == " AND " { "1" } else { "0" }.into(), Strength::Exact));
     }
-    let parts = ps.iter().map(|p| write(table, p, types)).collect::<Result<Vec<_>, _>>()?;
+    let parts = ps.iter().map(|p| write_as(table, p, types, name)).collect::<Result<Vec<_>, _>>()?;
     let strength = parts.iter().map(|p| p.1).min().unwrap_or(Strength::Exact);
     Ok((format!("({})", parts.into_iter().map(|p| p.0).collect::<Vec<_>>().join(with)), strength))
 }

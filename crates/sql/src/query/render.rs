@@ -129,9 +129,8 @@ impl<'d> Walker<'d> {
         }
         let order = if q.limit.is_some() { self.order(&q.order, &scope, mode)? } else { vec![] };
 
-        let list = if list.is_empty() { self.dialect.syntax().no_columns.to_string() } else { list.join(", ") };
-        let space = if list.is_empty() { "" } else { " " };
-        let mut sql = format!("SELECT{space}{list} FROM {}", from.sql);
+        let mut list = if list.is_empty() { self.dialect.syntax().no_columns.to_string() } else { list.join(", ") };
+        let mut sql = String::new();
         if !conditions.is_empty() {
             sql += &format!(" WHERE {}", conditions.join(" AND "));
         }
@@ -143,10 +142,16 @@ impl<'d> Walker<'d> {
             } else if !keys.is_empty() {
                 return Err("grouping by constants only".into());
             } else {
-                // Makes it one row even where no other aggregate is left.
-                let some = q.items.iter().map(|i| &i.expr).chain(&q.having).any(has_aggregate);
-                if !some {
+                // Something must make it one row where no item does.
+                let aggregates = q.items.iter().any(|i| has_aggregate(&i.expr));
+                if !aggregates && !q.items.is_empty() {
+                    return Err("one row of constants".into());
+                }
+                if !aggregates && list.is_empty() {
                     having.push("count(*) >= 0".into());
+                } else if !aggregates {
+                    // Any column will do; SQLite wants it here.
+                    list = "count(*)".into();
                 }
             }
         } else if !having.is_empty() {
@@ -161,6 +166,8 @@ impl<'d> Walker<'d> {
         if let Some(n) = q.limit {
             sql += &format!(" LIMIT {}", n.min(i64::MAX as u64));
         }
+        let space = if list.is_empty() { "" } else { " " };
+        let sql = format!("SELECT{space}{list} FROM {}{sql}", from.sql);
         Ok(BlockSql { sql, columns })
     }
 
