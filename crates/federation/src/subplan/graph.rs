@@ -21,6 +21,37 @@ pub(super) struct Graph {
     /// For each output field of the whole, the relations' column that it is.
     outputs: Vec<Column>,
     owner: HashMap<Column, usize>,
+    /// Semi and anti joins of the whole with something else, which filter its rows: after all inner joins.
+    pub(super) semis: Vec<Semi>,
+}
+
+/// `WHERE [NOT] EXISTS`, over columns of the relations and of `right`.
+#[derive(Clone, Debug)]
+pub(super) struct Semi {
+    pub(super) right: Node,
+    on: Vec<(Expr, Expr)>,
+    filter: Option<Expr>,
+    kind: JoinType,
+}
+
+impl Semi {
+    /// `left` filtered.
+    pub(super) fn over(&self, left: LogicalPlan, right: LogicalPlan) -> DfResult<LogicalPlan> {
+        Ok(LogicalPlan::Join(Join::try_new(
+            Arc::new(left),
+            Arc::new(right),
+            self.on.clone(),
+            self.filter.clone(),
+            self.kind,
+            JoinConstraint::On,
+            NullEquality::NullEqualsNothing,
+            false,
+        )?))
+    }
+    fn columns(&self) -> impl Iterator<Item = &Column> {
+        let on = self.on.iter().flat_map(|(a, _)| a.column_refs());
+        on.chain(self.filter.iter().flat_map(Expr::column_refs))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -47,9 +78,18 @@ impl Condition {
 
 /// Whether `node` is an inner join whose order is free.
 pub(super) fn is_free_join(node: &Node) -> bool {
+    is_movable_join(node, &[JoinType::Inner])
+}
+
+/// A filter of its left side.
+fn is_free_semi(node: &Node) -> bool {
+    is_movable_join(node, &[JoinType::LeftSemi, JoinType::LeftAnti])
+}
+
+fn is_movable_join(node: &Node, kinds: &[JoinType]) -> bool {
     match &node.plan {
         LogicalPlan::Join(j) => {
-            j.join_type == JoinType::Inner
+            kinds.contains(&j.join_type)
                 && j.null_equality == NullEquality::NullEqualsNothing
                 && !j.null_aware
                 && j.on.iter().flat_map(|(a, b)| [a, b]).chain(&j.filter).all(is_movable)
@@ -77,6 +117,7 @@ fn is_transparent(node: &Node) -> bool {
         LogicalPlan::Projection(p) => p.expr.iter().all(|e| plain_column(e).is_some()),
         LogicalPlan::Filter(f) => is_movable(&f.predicate),
         LogicalPlan::SubqueryAlias(_) => true,
+        LogicalPlan::Join(_) => is_free_semi(node),
         _ => false,
     };
     passes && node.children.first().is_some_and(is_transparent)
@@ -91,19 +132,24 @@ pub(super) fn plain_column(e: &Expr) -> Option<&Column> {
 }
 
 fn count(node: &Node) -> usize {
-    if is_transparent(node) { node.children.iter().map(count).sum() } else { 1 }
+    if !is_transparent(node) {
+        return 1;
+    }
+    let sides = if is_free_join(node) { 2 } else { 1 };
+    node.children.iter().take(sides).map(count).sum()
 }
 
 impl Graph {
     /// The graph that `node` is the top of, where there are at least three relations to order. `None` also where columns
     /// of two relations couldn't be told apart.
-    pub(super) fn of(node: &Node) -> Option<Self> {
+    pub(super) fn of(builder: &Builder, node: &Node) -> Option<Self> {
         if !is_transparent(node) || count(node) < 3 {
             return None;
         }
-        let mut graph = Self { relations: vec![], conditions: vec![], outputs: vec![], owner: HashMap::new() };
+        let mut graph =
+            Self { relations: vec![], conditions: vec![], outputs: vec![], owner: HashMap::new(), semis: vec![] };
         let mut raw = Vec::new();
-        graph.outputs = graph.add(node, &mut raw)?;
+        graph.outputs = graph.add(builder, node, &mut raw)?;
         for expr in raw {
             let reads = expr.column_refs().into_iter().map(|c| graph.owner.get(c).copied()).collect::<Option<_>>()?;
             graph.conditions.push(Condition { expr, reads });
@@ -122,7 +168,7 @@ impl Graph {
     }
 
     /// Adds what is below `node`; for each of its fields, the column that it is.
-    fn add(&mut self, node: &Node, conditions: &mut Vec<Expr>) -> Option<Vec<Column>> {
+    fn add(&mut self, builder: &Builder, node: &Node, conditions: &mut Vec<Expr>) -> Option<Vec<Column>> {
         if !is_transparent(node) {
             let at = self.relations.len();
             let columns: Vec<Column> = node.plan.schema().columns();
@@ -135,9 +181,14 @@ impl Graph {
             return Some(columns);
         }
         match (&node.plan, node.children.as_slice()) {
+            (LogicalPlan::Join(j), [left, right]) if j.join_type != JoinType::Inner => {
+                let columns = self.add(builder, left, conditions)?;
+                self.semi(builder, j, (left, &columns), right)?;
+                Some(columns)
+            }
             (LogicalPlan::Join(j), [left, right]) => {
-                let l = self.add(left, conditions)?;
-                let r = self.add(right, conditions)?;
+                let l = self.add(builder, left, conditions)?;
+                let r = self.add(builder, right, conditions)?;
                 for (a, b) in &j.on {
                     let a = resolved(a, left.plan.schema(), &l)?;
                     let b = resolved(b, right.plan.schema(), &r)?;
@@ -150,18 +201,53 @@ impl Graph {
                 Some(both)
             }
             (LogicalPlan::Filter(f), [input]) => {
-                let columns = self.add(input, conditions)?;
+                let columns = self.add(builder, input, conditions)?;
                 conditions.extend(split_conjunction_owned(resolved(&f.predicate, input.plan.schema(), &columns)?));
                 Some(columns)
             }
-            (LogicalPlan::SubqueryAlias(_), [input]) => self.add(input, conditions),
+            (LogicalPlan::SubqueryAlias(_), [input]) => self.add(builder, input, conditions),
             (LogicalPlan::Projection(p), [input]) => {
-                let columns = self.add(input, conditions)?;
+                let columns = self.add(builder, input, conditions)?;
                 let schema = input.plan.schema();
                 p.expr.iter().map(|e| columns.get(schema.maybe_index_of_column(plain_column(e)?)?).cloned()).collect()
             }
             _ => None,
         }
+    }
+
+    /// A semi join filters the one relation it reads, where the source of that can do it; else the whole.
+    fn semi(&mut self, builder: &Builder, j: &Join, left: (&Node, &[Column]), right: &Node) -> Option<()> {
+        let schema = left.0.plan.schema();
+        // The other side's names must not be any of ours.
+        if right.plan.schema().columns().iter().any(|c| self.owner.contains_key(c)) {
+            return None;
+        }
+        let mut on = Vec::new();
+        for (a, b) in &j.on {
+            on.push((resolved(a, schema, left.1)?, b.clone()));
+        }
+        let filter = match &j.filter {
+            None => None,
+            Some(f) => {
+                let both = schema.join(right.plan.schema()).ok()?;
+                let columns: Vec<Column> = left.1.iter().cloned().chain(right.plan.schema().columns()).collect();
+                Some(resolved(f, &both, &columns)?)
+            }
+        };
+        let semi = Semi { right: right.clone(), on, filter, kind: j.join_type };
+        let reads: BTreeSet<usize> = semi.columns().filter_map(|c| self.owner.get(c).copied()).collect();
+        if let (Some(at), 1) = (reads.first().copied(), reads.len()) {
+            let relation = self.relations.get(at)?;
+            if let Ok(plan) = semi.over(relation.plan.clone(), right.plan.clone()) {
+                let filtered = builder.operator(&plan, vec![relation.clone(), right.clone()]).ok()?;
+                if filtered.block.is_some() {
+                    *self.relations.get_mut(at)? = filtered;
+                    return Some(());
+                }
+            }
+        }
+        self.semis.push(semi);
+        Some(())
     }
 
     /// Conditions that read nothing beyond `relations`.
@@ -174,7 +260,8 @@ impl Graph {
         let outside = self.conditions.iter().filter(|c| !c.reads.is_subset(relations));
         let read = outside.flat_map(|c| c.expr.column_refs().into_iter().cloned());
         let mine = |c: &Column| self.owner.get(c).is_some_and(|o| relations.contains(o));
-        read.chain(self.outputs.iter().cloned()).filter(mine).collect()
+        let after = self.semis.iter().flat_map(Semi::columns).cloned();
+        read.chain(after).chain(self.outputs.iter().cloned()).filter(mine).collect()
     }
 
     /// Pairs of columns that join a relation of `a` with one of `b`, the first of `a`.

@@ -69,10 +69,13 @@ impl Federation {
         }
         let plans = self.group(graph, single).await?;
         let plan = self.in_order(graph, plans)?;
-        let plan = match conjunction(graph.alone()) {
+        let mut plan = match conjunction(graph.alone()) {
             Some(p) => LogicalPlan::Filter(Filter::try_new(p, Arc::new(plan))?),
             None => plan,
         };
+        for semi in &graph.semis {
+            plan = semi.over(plan, self.decide(semi.right.clone()).await?)?;
+        }
         graph.output(plan, whole)
     }
 

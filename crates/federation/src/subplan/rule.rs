@@ -106,7 +106,7 @@ impl Federation {
                     return self.decide(whole).await;
                 }
             }
-            if let Some(graph) = Graph::of(&node) {
+            if let Some(graph) = Graph::of(&self.builder, &node) {
                 match self.join_graph(&graph, &node.plan).await {
                     Ok(plan) => return Ok(plan),
                     Err(e) => tracing::debug!("the joins stay as they were: {e}"),

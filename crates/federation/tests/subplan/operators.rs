@@ -441,3 +441,28 @@ async fn groups_by_a_joins_key_are_made_before_the_join() {
         same(sql).await;
     }
 }
+
+#[tokio::test]
+async fn a_semi_join_goes_to_the_relation_it_filters() {
+    let from = "from my.main.cust join pg.main.orders on c_id = o_cust join my.main.nation on c_nation = n_id";
+    // TPC-H Q18's shape: orders with many lines.
+    let o = same_in(
+        &chain(),
+        &format!("select c_id, o_id {from} where o_id in (select l_order from pg.main.lines group by l_order having count(*) > 1)"),
+    )
+    .await;
+    assert!(o.sent.iter().any(|s| s.contains("exists") && s.contains("\"orders\"")), "{:#?}", o.sent);
+    for sql in [
+        // Of another source, and of two relations: here.
+        format!("select c_id, o_id {from} where o_id in (select s_id from my.main.supp where s_nation < 3)"),
+        format!(
+            "select c_id, o_id {from} where not exists (select 1 from pg.main.lines where l_order = o_id and l_supp = c_nation)"
+        ),
+        format!(
+            "select c_id, o_id {from} where not exists (select 1 from my.main.supp where s_id = c_id and s_nation > 1) and n_id >= 0"
+        ),
+    ] {
+        let o = same_in(&chain(), &sql).await;
+        assert!(!o.rows.is_empty(), "{sql}");
+    }
+}

@@ -322,7 +322,7 @@ async fn whatever_is_sent_the_rows_are_the_same() {
     let count = std::env::var("XDB_FEDERATION_SEEDS").ok().and_then(|s| s.parse().ok());
     let (mut ran, mut pushed) = (0u64, 0u64);
     let first = start.unwrap_or(1);
-    let count = count.unwrap_or(if start.is_some() { 1 } else { 250 });
+    let count = count.unwrap_or(if start.is_some() { 1 } else { 120 });
     for seed in first..first + count {
         if let Some(n) = check(seed).await {
             ran += 1;
