@@ -11,7 +11,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{JoinSide, JoinType, NullEquality};
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, Join, LogicalPlan, TableScan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use xdb_core::TableInput;
 
 /// Rows of `large` matter only where `large.1` equals some value of `small.1` in a row that meets the conditions on `small`
@@ -20,6 +20,8 @@ use xdb_core::TableInput;
 pub struct KeyLink {
     pub small: ([String; 3], String),
     pub large: ([String; 3], String),
+    /// In how many places the query reads the large table; it holds for each of them.
+    pub places: usize,
 }
 
 /// The links of a query; none where it can't be planned. Does no I/O.
@@ -49,43 +51,40 @@ async fn find(sql: &str, inputs: &[TableInput]) -> datafusion::error::Result<Vec
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
-    let mut out: Vec<KeyLink> = Vec::new();
     if recursive {
-        return Ok(out);
+        return Ok(vec![]);
     }
+    // For each pair of columns, the places of the large table for which it holds. A place that is shared by two parts of the
+    // plan counts as one, and then not all are there.
+    let mut holds: BTreeMap<_, BTreeSet<usize>> = BTreeMap::new();
     for j in joins.iter().filter(|j| needs_partner(j)) {
         for (limited, by) in [(JoinSide::Left, JoinSide::Right), (JoinSide::Right, JoinSide::Left)] {
             for (l, r) in &j.on {
                 let pick = |side| if side == JoinSide::Left { (&*j.left, l) } else { (&*j.right, r) };
                 let ((large_side, large_key), (small_side, small_key)) = (pick(limited), pick(by));
-                let Some((small, small_column)) = position(small_side, small_key).and_then(|at| origin(small_side, at))
-                else {
-                    continue;
-                };
+                let from = position(small_side, small_key).and_then(|at| origin(small_side, at));
+                let Some((small, small_column)) = from else { continue };
                 let mut found = Vec::new();
                 if let Some(at) = position(large_side, large_key) {
                     reach(large_side, at, &mut found);
                 }
-                for (large, column) in found {
-                    let types = (type_of(small, small_column), type_of(large, column));
-                    let name = scan_name(large);
-                    // A table that is read in two places needs the rows of both.
-                    let once = places.get(&name) == Some(&1) && name != scan_name(small);
-                    if let (Some(a), Some(b)) = types
-                        && once
+                for (large, large_column) in found {
+                    if let (Some((s, a)), Some((l, b))) = (column(small, small_column), column(large, large_column))
                         && alike(&a, &b)
-                        && let (Some(s), Some(l)) = (column_name(small, small_column), column_name(large, column))
+                        && scan_name(small) != scan_name(large)
                     {
-                        let link = KeyLink { small: (scan_name(small), s), large: (name, l) };
-                        if !out.contains(&link) {
-                            out.push(link);
-                        }
+                        let pair = ((scan_name(small), s), (scan_name(large), l));
+                        holds.entry(pair).or_default().insert(std::ptr::from_ref(large) as usize);
                     }
                 }
             }
         }
     }
-    Ok(out)
+    let all = holds.into_iter().filter_map(|((small, large), at)| {
+        let all = places.get(&large.0).copied()?;
+        (at.len() == all).then_some(KeyLink { small, large, places: all })
+    });
+    Ok(all.collect())
 }
 
 /// Whether rows of either side of a join are of no use without a partner on the other.
@@ -209,13 +208,10 @@ fn side(j: &Join, at: usize) -> Option<(JoinSide, usize)> {
     }
 }
 
-/// `at` is a position in what the scan gives.
-fn type_of(scan: &TableScan, at: usize) -> Option<DataType> {
-    Some(scan.projected_schema.fields().get(at)?.data_type().clone())
-}
-
-fn column_name(scan: &TableScan, at: usize) -> Option<String> {
-    Some(scan.projected_schema.fields().get(at)?.name().clone())
+/// Name and type of what a scan gives at a position.
+fn column(scan: &TableScan, at: usize) -> Option<(String, DataType)> {
+    let f = scan.projected_schema.fields().get(at)?;
+    Some((f.name().clone(), f.data_type().clone()))
 }
 
 /// Whether values of the two types are compared as they are, whichever engine it is.

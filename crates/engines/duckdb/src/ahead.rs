@@ -42,17 +42,17 @@ fn resolve(tables: &Tables, places: &[Place], links: Vec<KeyLink>) -> Vec<Link> 
     };
     let resolved = links.iter().filter_map(|l| {
         let ((small, small_column), (large, large_column)) = (find(&l.small)?, find(&l.large)?);
-        Some(Link { small, small_column, large, large_column })
+        // DuckDB's own plan reads it in no more places: fewer where it keeps a common table expression's rows.
+        let n = places.iter().filter(|(at, _)| *at == large).count();
+        (1..=l.places).contains(&n).then_some(Link { small, small_column, large, large_column })
     });
     let table = |at: usize| tables.get(at).map(|(_, t)| t);
     resolved
         .filter(|l| {
-            // DuckDB's own plan has the large one once, too.
-            let once = places.iter().filter(|(at, _)| *at == l.large).count() == 1;
             let there = places.iter().any(|(at, columns)| *at == l.small && columns.contains(&l.small_column));
             // Under `types: lossy` a source may filter by what it holds, not by what it is read as.
             let exact = table(l.large).is_some_and(|t| t.input.pushdown.is_on() && t.input.types == TypePolicy::Exact);
-            once && there && exact && table(l.small).is_some_and(|t| t.input.pushdown.is_on())
+            there && exact && table(l.small).is_some_and(|t| t.input.pushdown.is_on())
         })
         .collect()
 }

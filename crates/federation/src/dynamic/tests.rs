@@ -571,6 +571,11 @@ async fn links_are_only_those_that_hold() {
         ("select * from @big b full join @small s on b.id = s.big_id", ""),
         ("select 1 from @big where id not in (select big_id from @small)", ""),
         ("select 1 from @big b where not exists (select 1 from @small s where s.big_id = b.id)", ""),
+        (
+            "select 1 from @big b join @small s on b.id = s.big_id \
+             where b.grp < (select avg(c.grp) from @big c where c.id = s.big_id)",
+            "big.id <- small.big_id; small.big_id <- big.id",
+        ),
         // The large one is read twice.
         ("select 1 from @big b join @small s on b.id = s.big_id join @big c on c.grp = 3", "small.big_id <- big.id"),
         // Other rows come first.
