@@ -137,6 +137,6 @@ fn other_columns_are_read_as_a_table_is() {
     );
     assert_eq!(
         sql(&grouped(vec![col("x")], vec![item("x", col("x"))])),
-        "SELECT (\"t\".\"x\"::text COLLATE \"C\") FROM \"s\".\"T\" AS \"t\" GROUP BY (\"t\".\"x\"::text COLLATE \"C\")"
+        "SELECT (\"t\".\"x\"::text COLLATE \"C\") AS \"x\" FROM \"s\".\"T\" AS \"t\" GROUP BY (\"t\".\"x\"::text COLLATE \"C\")"
     );
 }

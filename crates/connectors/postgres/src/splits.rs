@@ -156,6 +156,15 @@ mod tests {
         assert_eq!(parts[3].pieces[0].condition().unwrap(), "ctid >= '(7500,0)'::tid");
     }
     #[test]
+    fn what_is_expected_is_what_is_cut() {
+        for pages in [1, 1500, 2048, 3000, 100_000] {
+            for n in [1, 2, 4, 16] {
+                assert_eq!(expected(pages * 8192, n), Some(cut(&[heap(None, pages)], true, n).len()), "{pages} {n}");
+            }
+        }
+        assert_eq!(expected(0, 4), None);
+    }
+    #[test]
     fn small_tables_and_old_servers_are_not() {
         for (pages, ranges, n) in [(0, true, 8), (1500, true, 8), (100_000, false, 8), (100_000, true, 1)] {
             let h = [heap(None, pages)];

@@ -108,7 +108,8 @@ impl<'d> Walker<'d> {
                 Emit::Inner => (value.sql.clone(), value.origin),
                 Emit::Canonical => (self.canonical(&value)?.sql, None),
             };
-            let is_column = matches!(&item.expr, QueryExpr::Column(c) if c.name == *item.field.name());
+            let is_column =
+                matches!(&item.expr, QueryExpr::Column(c) if c.name == *item.field.name() && value.origin.is_some());
             let name = match plain(item.field.name()) {
                 true => Some(item.field.name().clone()),
                 // The decoder needs no names.

@@ -315,7 +315,8 @@ fn aggregate(a: &QueryAggregate, group: &Frame) -> Result<ArrayRef> {
     let x = eval(e, &Context { frame: &rows, groups: None })?;
     let x = compute::filter(&x, &compute::is_not_null(&x)?)?;
     let sorted = || {
-        let rows = RowConverter::new(vec![SortField::new(x.data_type().clone())])?.convert_columns(&[x.clone()])?;
+        let rows = RowConverter::new(vec![SortField::new(x.data_type().clone())])?
+            .convert_columns(std::slice::from_ref(&x))?;
         let mut order: Vec<u32> = (0..x.len() as u32).collect();
         order.sort_by(|i, j| rows.row(*i as usize).cmp(&rows.row(*j as usize)));
         if a.distinct {

@@ -20,7 +20,7 @@ fn number(v: &Value) -> Option<f64> {
 /// Rows of the join at the bottom: an upper bound where groups are made of them.
 fn rows(node: &Value) -> Option<f64> {
     if let Some(tables) = node.get("nested_loop").and_then(Value::as_array) {
-        return tables.iter().map(|t| rows(t)).reduce(|a, b| Some(a? * b?))?;
+        return tables.iter().map(rows).reduce(|a, b| Some(a? * b?))?;
     }
     if let Some(t) = node.get("table") {
         let scanned = ["rows_examined_per_scan", "rows", "r_rows"].iter().find_map(|k| number(t.get(*k)?));

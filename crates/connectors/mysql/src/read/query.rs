@@ -9,7 +9,9 @@
 use super::pushdown::pushdown;
 use crate::dialect::{MYSQL, quote_text};
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use xdb_core::{ColumnInfo, Literal, LogicalType, Predicate, Pushdown, QueryArithmetic, QueryDatePart, TableInfo};
+use xdb_core::{
+    ColumnInfo, CompareOp, Literal, LogicalType, Predicate, Pushdown, QueryArithmetic, QueryDatePart, TableInfo,
+};
 use xdb_sql::Dialect;
 use xdb_sql::query::{Form, Origin, QueryDialect, Refusal, Syntax, TypeRules, Value, arithmetic_sql};
 
@@ -128,11 +130,12 @@ fn rules_of(class: Class, value: &Value<'_>) -> TypeRules {
     match class {
         // The sum is a DECIMAL, which the decoder holds against the result's type.
         Class::Signed => TypeRules { sum: Form::Same, number: Form::Same, ..base },
-        // Their differences, and the types of computed ones, follow other rules.
-        Class::Unsigned if value.origin.is_some() => {
-            TypeRules { canonical: Form::no("an unsigned integer in a computation"), ..base }
+        // The type of a computed one is the server's choice, and a difference below 0 an error (or not, by `sql_mode`).
+        Class::Unsigned => {
+            let no = || Form::no("unsigned integers follow rules of their own there");
+            let canonical = if value.origin.is_some() { no() } else { Form::Same };
+            TypeRules { canonical, sum: no(), number: no(), ..base }
         }
-        Class::Unsigned => base,
         // A sum has 22 digits more than its argument.
         Class::Decimal if matches!(value.ty, DataType::Decimal128(..)) => {
             TypeRules { sum: Form::Same, number: Form::Same, ..base }
@@ -196,6 +199,34 @@ fn decimal(ty: &DataType) -> Option<(i16, i16)> {
         DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => Some((i16::from(*p), i16::from(*s))),
         _ => None,
     }
+}
+
+/// Equality by the column's collation, which an index may answer, and then by bytes.
+fn equal_bytes(origin: &Origin<'_>, column: &str, p: &Predicate) -> Result<String, Refusal> {
+    let approximate = || "a filter that is only approximate there".to_string();
+    let value = Value { origin: Some(*origin), ..Value::computed(column.into(), origin.field().data_type().clone()) };
+    let constants: Vec<String> = match p {
+        Predicate::Compare { op: CompareOp::Eq, value: Literal::Utf8(t), .. } => vec![t.clone()],
+        Predicate::In { values, negated: false, .. } => {
+            let text = |v: &'_ Literal| match v {
+                Literal::Utf8(t) => Some(t.clone()),
+                _ => None,
+            };
+            values.iter().map(text).collect::<Option<_>>().ok_or_else(approximate)?
+        }
+        _ => return Err(approximate()),
+    };
+    if class_of(&value) != Class::Text {
+        return Err(approximate());
+    }
+    let rough = MYSQL.predicate(p, &|_| column.to_string()).ok_or_else(approximate)?;
+    let bytes = rules_of(Class::Text, &value).equality.apply(column)?;
+    let list: Vec<String> = constants.iter().map(|t| format!("CAST({} AS BINARY)", quote_text(t))).collect();
+    let exact = match list.as_slice() {
+        [one] => format!("{bytes} = {one}"),
+        all => format!("{bytes} IN ({})", all.join(", ")),
+    };
+    Ok(format!("{rough} AND {exact}"))
 }
 
 impl QueryDialect for Queries {
@@ -268,7 +299,7 @@ impl QueryDialect for Queries {
                 MYSQL.predicate(p, &|_| column.to_string()).ok_or_else(|| "a condition that cannot be written".into())
             }
             Some(Pushdown::No(why)) => Err(why),
-            _ => Err("a filter that is only approximate there".into()),
+            _ => equal_bytes(origin, column, p),
         }
     }
 
@@ -341,3 +372,7 @@ impl QueryDialect for Queries {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "query_tests.rs"]
+mod tests;
