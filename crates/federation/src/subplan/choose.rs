@@ -20,15 +20,15 @@ mod rates {
     /// … and for each byte of it (lineitem, 120 bytes: about 0.9 µs a row).
     pub(super) const SEND_BYTE: f64 = 0.006;
     /// A row goes through a join or an aggregate here.
-    pub(super) const LOCAL_ROW: f64 = 0.05;
+    pub(super) const LOCAL_ROW: f64 = 0.1;
     /// The same in a server whose own estimate isn't known.
-    pub(super) const SERVER_ROW: f64 = 0.25;
+    pub(super) const SERVER_ROW: f64 = 0.15;
     /// One decimal operation in a server, beyond what its cost model thinks: decimals there are strings of digits.
     pub(super) const SERVER_DECIMAL: f64 = 0.07;
     /// A further statement: one round trip and its planning.
     pub(super) const STATEMENT: f64 = 500.0;
     /// What a further connection to one table adds to the first's speed.
-    pub(super) const FURTHER_SPLIT: f64 = 0.75;
+    pub(super) const FURTHER_SPLIT: f64 = 0.6;
     /// Relations below this size are read by one connection.
     pub(super) const SPLIT_ROWS: f64 = 100_000.0;
 }

@@ -329,9 +329,36 @@ fn accepted_ref(block: &Block) -> Result<(), Refusal> {
     if !typed(&block.query.items) {
         return Err("a column of another type than the plan's".into());
     }
+    // One row over everything, of which nothing is read: SQL has no words for it.
+    let q = &block.query;
+    if q.groups.as_ref().is_some_and(Vec::is_empty) && !q.items.iter().any(|i| has_aggregate(&i.expr)) {
+        return Err("an aggregate without groups of which nothing is read".into());
+    }
     match block.input.connector.extract() {
         Some(e) => e.accepts(&block.query),
         None => Err("not readable".into()),
+    }
+}
+
+fn has_aggregate(e: &QueryExpr) -> bool {
+    match e {
+        QueryExpr::Aggregate(_) => true,
+        QueryExpr::Column(_) | QueryExpr::Literal { .. } => false,
+        QueryExpr::Compare { left, right, .. } | QueryExpr::Arithmetic { left, right, .. } => {
+            has_aggregate(left) || has_aggregate(right)
+        }
+        QueryExpr::And(all) | QueryExpr::Or(all) => all.iter().any(has_aggregate),
+        QueryExpr::Not(e)
+        | QueryExpr::IsNull { expr: e, .. }
+        | QueryExpr::Like { expr: e, .. }
+        | QueryExpr::Cast { expr: e, .. }
+        | QueryExpr::DatePart { expr: e, .. }
+        | QueryExpr::Substring { expr: e, .. } => has_aggregate(e),
+        QueryExpr::In { expr, list, .. } => has_aggregate(expr) || list.iter().any(has_aggregate),
+        QueryExpr::Case { branches, otherwise, .. } => {
+            branches.iter().any(|(c, v)| has_aggregate(c) || has_aggregate(v))
+                || otherwise.as_deref().is_some_and(has_aggregate)
+        }
     }
 }
 
