@@ -137,11 +137,7 @@ fn origin(node: &LogicalPlan, at: usize) -> Option<(&TableScan, usize)> {
 /// of no use.
 fn reach<'a>(node: &'a LogicalPlan, at: usize, out: &mut Vec<(&'a TableScan, usize)>) {
     match node {
-        LogicalPlan::TableScan(s) => {
-            if s.fetch.is_none() {
-                out.push((s, at));
-            }
-        }
+        LogicalPlan::TableScan(s) if s.fetch.is_none() => out.push((s, at)),
         LogicalPlan::Projection(p) => {
             if let Some(at) = p.expr.get(at).and_then(|e| position(&p.input, e)) {
                 reach(&p.input, at, out);

@@ -6,8 +6,9 @@
 //! [`xdb_core::Predicate`]s ([`RuntimeSource`]). The join and the filter stay where they are: a scan that is told too little,
 //! or nothing, reads too many rows but changes no answer.
 //!
-//! DataFusion's own propagation of such filters is not used: it finds columns by name, and where two columns of a join have
-//! one name it can filter the wrong one; it also filters joins in which NULL equals NULL, and NOT IN.
+//! DataFusion 54's own propagation of such filters (`FilterPushdown` after planning) is not used. By its source it finds
+//! columns of a node's input by name, which two columns may share, and it does not look at how a join treats NULL: where NULL
+//! equals NULL, and in NOT IN, rows with a NULL key matter.
 
 mod domain;
 mod keys;
