@@ -4,7 +4,7 @@
 //! ahead is kept for DuckDB: a small table is read once. Nothing here is needed for the answer: where anything is unsure, the
 //! tables are read as ever.
 
-use crate::scan::{Kept, Table};
+use crate::table::{Kept, Table};
 use arrow::array::ArrayRef;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -4,8 +4,8 @@
 
 use crate::database::Database;
 use crate::names::same;
-use crate::scan::Table;
 use crate::syntax::texts;
+use crate::table::Table;
 use serde_json::Value;
 use std::sync::Arc;
 use xdb_core::{Error, Result};

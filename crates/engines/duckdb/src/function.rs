@@ -6,7 +6,8 @@
 #![allow(unsafe_code)] // DuckDB hands its pointers and our own state through C.
 
 use crate::input::{Column, Plain, logical_type, write};
-use crate::scan::{Scan, Shared, Table};
+use crate::scan::{Scan, Shared};
+use crate::table::Table;
 use duckdb::core::{DataChunkHandle, LogicalTypeHandle, LogicalTypeId};
 use duckdb::ffi;
 use duckdb::vtab::{BindInfo, InitInfo, TableFunctionInfo, VTab};

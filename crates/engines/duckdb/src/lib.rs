@@ -6,6 +6,7 @@
 //! | `names` | how a federated name becomes a DuckDB name, also where DuckDB reserves it |
 //! | `database` | the handle of one DuckDB: settings, statements, interruption |
 //! | `function` | the table function DuckDB calls to read a source |
+//! | `table` | an attached table: a query's filters on it, its reads, its batches as DuckDB takes them |
 //! | `scan`, `queue` | one scan: splits read by tokio tasks into a bounded queue, drained by DuckDB's threads |
 //! | `ahead` | small tables read first, their keys sent to the sources of large ones |
 //! | `input` | Arrow -> DuckDB: types and values |
@@ -28,5 +29,6 @@ mod queue;
 mod run;
 mod scan;
 mod syntax;
+mod table;
 
 pub use engine::DEF;
