@@ -85,8 +85,7 @@ impl Chooser {
             (Some(ReadEstimate { cost: Some(_), .. }), Some(table)) => self.unit(table).await,
             _ => None,
         };
-        let pushed = expected(&block.query, estimate, unit);
-        let rows = Some(pushed.rows);
+        let rows = Some(estimate.map_or_else(|| guess::rows(&block.query), |e| e.rows));
         if aggressive {
             return Ok(Choice { scan: Some(scan), rows, why: "pushdown: aggressive".into() });
         }
@@ -103,6 +102,7 @@ impl Chooser {
             apart += rates::STATEMENT + (e.server + e.send()) / speed;
         }
         apart += apart_rows * rates::LOCAL_ROW;
+        let pushed = expected(&block.query, estimate, unit, apart_rows);
         let digits = decimal_operations(&block.query) as f64 * apart_rows * rates::SERVER_DECIMAL;
         let whole = rates::STATEMENT + pushed.server + digits + pushed.send();
         let why = format!(
@@ -122,7 +122,7 @@ impl Chooser {
             return e;
         }
         let estimate = plan(table).await.ok().and_then(|(_, e)| e);
-        let e = expected(&table.query, estimate, unit);
+        let e = expected(&table.query, estimate, unit, 0.0);
         if let Ok(mut s) = self.scans.lock() {
             s.insert(key, e.clone());
         }
@@ -154,15 +154,12 @@ async fn plan(block: &Block) -> Result<(ScanPlan, Option<ReadEstimate>)> {
     Ok((scan, estimate))
 }
 
-fn expected(q: &Query, estimate: Option<ReadEstimate>, unit: Option<f64>) -> Expected {
+/// `worked`: rows that go through joins and aggregates there.
+fn expected(q: &Query, estimate: Option<ReadEstimate>, unit: Option<f64>, worked: f64) -> Expected {
     let rows = estimate.map_or_else(|| guess::rows(q), |e| e.rows);
     let server = match (estimate.and_then(|e| e.cost), unit) {
         (Some(cost), Some(unit)) => cost * unit,
-        _ => {
-            let read = guess::read(q);
-            let busy = q.groups.is_some() || !matches!(q.from, QuerySource::Table { .. });
-            read * (rates::SCAN_ROW + if busy { rates::SERVER_ROW } else { 0.0 })
-        }
+        _ => guess::read(q) * rates::SCAN_ROW + worked * rates::SERVER_ROW,
     };
     // The server's width is of its own storage and has no projection in some: ours is only ever too small for text.
     let row_bytes = estimate.and_then(|e| e.row_bytes).unwrap_or_else(|| width(q));

@@ -62,17 +62,22 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// `a = b` of columns of two relations.
+    /// `a = b` of columns of two relations, also under casts: keys of two databases often differ in width.
     pub(super) fn sides(&self) -> Option<(&Column, &Column)> {
         match &self.expr {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if self.reads.len() == 2 => {
-                match (left.as_ref(), right.as_ref()) {
-                    (Expr::Column(a), Expr::Column(b)) => Some((a, b)),
-                    _ => None,
-                }
+                Some((column_under_casts(left)?, column_under_casts(right)?))
             }
             _ => None,
         }
+    }
+}
+
+fn column_under_casts(e: &Expr) -> Option<&Column> {
+    match e {
+        Expr::Column(c) => Some(c),
+        Expr::Cast(c) => column_under_casts(&c.expr),
+        _ => None,
     }
 }
 

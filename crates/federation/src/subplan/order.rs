@@ -21,30 +21,34 @@ struct Part {
 }
 
 impl Part {
-    /// What the join with `other` has of rows, and of keys. A key on one side means that the other's rows are not
-    /// multiplied.
-    fn joined(&self, other: &Self, edges: &[(Column, Column)]) -> (f64, Vec<(BTreeSet<Column>, f64)>) {
+    /// What the join with `other` will be like.
+    fn joined(&self, other: &Self, edges: &[(Column, Column)]) -> Joined {
         let mine: BTreeSet<&Column> = edges.iter().map(|e| &e.0).collect();
         let theirs: BTreeSet<&Column> = edges.iter().map(|e| &e.1).collect();
         let covers = |keys: &[(BTreeSet<Column>, f64)], used: &BTreeSet<&Column>| {
             keys.iter().find(|(k, _)| k.iter().all(|c| used.contains(c))).map(|(_, base)| base.max(1.0))
         };
         if let Some(base) = covers(&other.keys, &theirs) {
-            return (self.rows * (other.rows / base).min(1.0), self.keys.clone());
+            let rows = self.rows * (other.rows / base).min(1.0);
+            return Joined { rows, keys: self.keys.clone(), multiplies: false };
         }
         if let Some(base) = covers(&self.keys, &mine) {
-            return (other.rows * (self.rows / base).min(1.0), other.keys.clone());
+            let rows = other.rows * (self.rows / base).min(1.0);
+            return Joined { rows, keys: other.keys.clone(), multiplies: false };
         }
         let distinct = match edges.is_empty() {
             true => 1.0,
             false => self.rows.min(other.rows).max(1.0).sqrt(),
         };
-        (self.rows * other.rows / distinct, vec![])
+        Joined { rows: self.rows * other.rows / distinct, keys: vec![], multiplies: true }
     }
+}
 
-    fn multiplies(&self, other: &Self, edges: &[(Column, Column)]) -> bool {
-        self.joined(other, edges).1.is_empty()
-    }
+struct Joined {
+    rows: f64,
+    keys: Vec<(BTreeSet<Column>, f64)>,
+    /// Neither side is joined by its key: rows of both are multiplied.
+    multiplies: bool,
 }
 
 #[derive(Clone)]
@@ -74,7 +78,7 @@ impl Federation {
             None => plan,
         };
         for semi in &graph.semis {
-            plan = semi.over(plan, self.decide(semi.right.clone()).await?)?;
+            plan = semi.over(plan, self.decide(semi.right.clone(), false).await?)?;
         }
         graph.output(plan, whole)
     }
@@ -113,7 +117,7 @@ impl Federation {
             let mut grown = self.grow(graph, first, &mut left)?;
             while let Some(last) = grown.pop() {
                 if grown.is_empty() {
-                    out.push((last.added.part, self.decide(last.added.node).await?));
+                    out.push((last.added.part, self.decide(last.added.node, false).await?));
                     continue 'next;
                 }
                 // Only what is read of it outside; the source needn't send the columns it was joined by.
@@ -142,10 +146,13 @@ impl Federation {
             for (i, u) in left.iter().enumerate() {
                 let same = u.node.block.as_ref().is_some_and(|b| b.input.connector.context_id() == context);
                 let edges = graph.edges(&group.part.relations, &u.part.relations);
-                if !same || edges.is_empty() || (!aggressive && group.part.multiplies(&u.part, &edges)) {
+                if !same || edges.is_empty() {
                     continue;
                 }
-                candidates.push((group.part.joined(&u.part, &edges).0, i));
+                let joined = group.part.joined(&u.part, &edges);
+                if aggressive || !joined.multiplies {
+                    candidates.push((joined.rows, i));
+                }
             }
             candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
             let mut found = None;
@@ -162,7 +169,7 @@ impl Federation {
             let Some((i, node)) = found else { return Ok(steps) };
             let added = left.remove(i);
             let edges = graph.edges(&group.part.relations, &added.part.relations);
-            let (rows, keys) = group.part.joined(&added.part, &edges);
+            let Joined { rows, keys, .. } = group.part.joined(&added.part, &edges);
             let relations = group.part.relations.union(&added.part.relations).copied().collect();
             steps.push(Grown { group: Unit { node, part: Part { relations, rows, keys } }, added });
         }
@@ -177,7 +184,7 @@ impl Federation {
                 for b in a + 1..left.len() {
                     let (Some((pa, _)), Some((pb, _))) = (left.get(a), left.get(b)) else { continue };
                     let edges = graph.edges(&pa.relations, &pb.relations);
-                    let score = (edges.is_empty(), pa.joined(pb, &edges).0);
+                    let score = (edges.is_empty(), pa.joined(pb, &edges).rows);
                     let better = best.as_ref().is_none_or(|(s, ..)| score < *s);
                     if better {
                         best = Some((score, a, b));
@@ -188,7 +195,7 @@ impl Federation {
             let (pb, plan_b) = left.remove(b);
             let (pa, plan_a) = left.remove(a);
             let edges = graph.edges(&pa.relations, &pb.relations);
-            let (rows, keys) = pa.joined(&pb, &edges);
+            let Joined { rows, keys, .. } = pa.joined(&pb, &edges);
             // The left side is the one that is held in memory.
             let ((pl, l), (pr, r)) =
                 if pa.rows <= pb.rows { ((pa, plan_a), (pb, plan_b)) } else { ((pb, plan_b), (pa, plan_a)) };

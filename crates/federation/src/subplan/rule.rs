@@ -75,13 +75,13 @@ impl Federation {
     fn plan<'a>(&'a self, plan: &'a LogicalPlan) -> BoxFuture<'a, DfResult<LogicalPlan>> {
         async move {
             let node = self.builder.build(plan)?;
-            self.decide(node).await
+            self.decide(node, false).await
         }
         .boxed()
     }
 
-    /// What runs in place of `node`.
-    pub(super) fn decide(&self, node: Node) -> BoxFuture<'_, DfResult<LogicalPlan>> {
+    /// What runs in place of `node`. `weighed`: nearly the same was weighed and found too light.
+    pub(super) fn decide(&self, node: Node, weighed: bool) -> BoxFuture<'_, DfResult<LogicalPlan>> {
         async move {
             if let Some((plan, _)) = node.done {
                 return Ok(plan);
@@ -91,7 +91,7 @@ impl Federation {
                     // A scan with what it does by itself, over several connections.
                     return Ok(node.plan);
                 }
-                if let Some(leaf) = self.leaf(&node).await? {
+                if !weighed && let Some(leaf) = self.leaf(&node).await? {
                     return Ok(leaf);
                 }
             }
@@ -103,7 +103,7 @@ impl Federation {
                     let rows = self.rows(&way.required).await;
                     let mut whole = way.whole.as_ref().clone();
                     whole.fill(&leaf, rows);
-                    return self.decide(whole).await;
+                    return self.decide(whole, false).await;
                 }
             }
             if let Some(graph) = Graph::of(&self.builder, &node) {
@@ -113,8 +113,13 @@ impl Federation {
                 }
             }
             let mut children = Vec::with_capacity(node.children.len());
+            // These change no more than the number of rows that are sent, and that for the worse below them.
+            use LogicalPlan as L;
+            let light =
+                matches!(&node.plan, L::Projection(_) | L::SubqueryAlias(_) | L::Sort(_) | L::Limit(_) | L::Filter(_));
+            let weighed = light && node.block.is_some();
             for c in node.children {
-                children.push(self.decide(c).await?);
+                children.push(self.decide(c, weighed).await?);
             }
             if node.optional {
                 return children.pop().map_or_else(|| internal_err!("nothing below an optional operator"), Ok);

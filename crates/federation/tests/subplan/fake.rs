@@ -49,6 +49,8 @@ pub(crate) struct Fake {
     pub(crate) tables: Vec<(String, RecordBatch, Vec<String>)>,
     /// What `accepts` answers.
     pub(crate) rule: Rule,
+    /// Rows that a table is said to have, where that isn't what it has.
+    pub(crate) sizes: Vec<(String, u64)>,
     /// Fails when a query is planned although it was accepted.
     pub(crate) refuses_plans: bool,
     /// Statements sent.
@@ -68,6 +70,7 @@ impl Fake {
             name: name.into(),
             tables: vec![],
             rule: Arc::new(|_| Ok(())),
+            sizes: vec![],
             refuses_plans: false,
             sent: Arc::default(),
             estimates: None,
@@ -91,13 +94,14 @@ impl Fake {
             binary_equality: true,
             comment: None,
         };
+        let said = self.sizes.iter().find(|s| s.0 == table).map(|s| s.1);
         let info = TableInfo {
             relation: Relation::new(None, Some("main"), name.clone()),
             kind: RelationKind::Table,
             columns: batch.schema().fields().iter().map(column).collect(),
             schema: batch.schema(),
             primary_key: key.clone(),
-            row_estimate: Some(batch.num_rows() as u64),
+            row_estimate: Some(said.unwrap_or(batch.num_rows() as u64)),
             bytes_estimate: None,
         };
         TableInput {
@@ -233,6 +237,8 @@ pub(crate) struct Outcome {
     pub(crate) sent: Vec<String>,
     pub(crate) choices: Vec<PushdownChoice>,
     pub(crate) not_pushed: Vec<(String, String)>,
+    /// DataFusion's plan.
+    pub(crate) plan: String,
 }
 
 pub(crate) async fn run(fakes: &[Fake], mode: PushdownMode, sql: &str) -> Result<Outcome> {
@@ -256,6 +262,7 @@ pub(crate) async fn run(fakes: &[Fake], mode: PushdownMode, sql: &str) -> Result
     let state = ctx.state();
     let logical = state.create_logical_plan(sql).await.map_err(df)?;
     let Planned { plan, choices, not_pushed } = physical_plan(&state, &logical).await.map_err(df)?;
+    let text = datafusion::physical_plan::displayable(plan.as_ref()).indent(false).to_string();
     let schema = plan.schema();
     assert_eq!(schema.fields().len(), logical.schema().fields().len());
     let batches = datafusion::physical_plan::collect(plan, ctx.task_ctx()).await.map_err(df)?;
@@ -273,7 +280,7 @@ pub(crate) async fn run(fakes: &[Fake], mode: PushdownMode, sql: &str) -> Result
     }
     rows.sort();
     let sent = fakes.iter().flat_map(|f| f.sent.lock().unwrap().clone()).collect();
-    Ok(Outcome { rows, sent, choices, not_pushed })
+    Ok(Outcome { rows, sent, choices, not_pushed, plan: text })
 }
 
 pub(crate) fn ints(v: &[Option<i32>]) -> ArrayRef {

@@ -6,3 +6,4 @@ mod fake;
 mod operators;
 mod random;
 mod sql;
+mod tpch;

@@ -466,3 +466,19 @@ async fn a_semi_join_goes_to_the_relation_it_filters() {
         assert!(!o.rows.is_empty(), "{sql}");
     }
 }
+
+#[tokio::test]
+async fn keys_of_another_width_connect_relations() {
+    let keys = |n: i64| longs(&(0..n).map(Some).collect::<Vec<_>>());
+    let ids = |n: i32| ints(&(0..n).map(Some).collect::<Vec<_>>());
+    let a = Fake::new("a").table("facts", &[], vec![("k1", keys(50), false), ("k2", keys(50), false)]);
+    let b = Fake::new("b")
+        .table("one", &["id1"], vec![("id1", ids(20), false)])
+        .table("two", &["id2"], vec![("id2", ids(20), false)])
+        .table("three", &["id1", "id2"], vec![("id1", ids(40), false), ("id2", ids(40), false)]);
+    let sql = "select k1, k2 from b.main.one, b.main.two, a.main.facts, b.main.three
+               where k1 = one.id1 and k2 = two.id2 and k1 = three.id1 and k2 = three.id2";
+    let o = same_in(&[a, b], sql).await;
+    assert_eq!(o.rows.len(), 20);
+    assert!(!o.plan.contains("CrossJoin"), "{}", o.plan);
+}
