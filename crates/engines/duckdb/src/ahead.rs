@@ -6,7 +6,7 @@
 
 use crate::table::{Kept, Table};
 use arrow::array::ArrayRef;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use xdb_core::engine::RuntimeFilter;
 use xdb_core::{Predicate, Pushdown, Result, TypePolicy};
@@ -57,25 +57,52 @@ fn resolve(tables: &Tables, places: &[Place], links: Vec<KeyLink>) -> Vec<Link> 
         .collect()
 }
 
-/// Rows expected of a table with its filters; `None` where nobody knows.
-fn expected(t: &Table) -> Option<u64> {
-    let (sent, _) = t.predicates();
-    let share: f64 = sent.iter().map(selectivity).product();
-    t.input.table.row_estimate.map(|n| (n as f64 * share).ceil() as u64)
-}
+/// Rows expected of tables with their filters, and how many filters that was with.
+#[derive(Default)]
+struct Estimates(BTreeMap<usize, (usize, Option<u64>)>);
 
-/// Whether the small table of a link is small, and the large one large.
-fn is_worth(tables: &Tables, l: &Link) -> bool {
-    let (Some((_, small)), Some((_, large))) = (tables.get(l.small), tables.get(l.large)) else { return false };
-    let Some(few) = expected(small).filter(|n| *n <= MOST_ROWS as u64) else { return false };
-    expected(large).is_none_or(|many| many >= LARGE_ROWS && many >= few.saturating_mul(TIMES))
+impl Estimates {
+    /// Those of all tables in `links`. Where the guess is that a filtered table is large, its server is asked.
+    async fn update(&mut self, tables: &Tables, links: &[Link]) {
+        let all: BTreeSet<usize> = links.iter().flat_map(|l| [l.small, l.large]).collect();
+        for at in all {
+            let Some((_, table)) = tables.get(at) else { continue };
+            let (sent, _) = table.predicates();
+            if self.0.get(&at).is_some_and(|(filters, _)| *filters == sent.len()) {
+                continue;
+            }
+            let share: f64 = sent.iter().map(selectivity).product();
+            let mut rows = table.input.table.row_estimate.map(|n| (n as f64 * share).ceil() as u64);
+            let is_small = links.iter().any(|l| l.small == at);
+            if is_small && !sent.is_empty() && rows.is_none_or(|n| n > MOST_ROWS as u64) {
+                rows = table.server_estimate().await.or(rows);
+            }
+            self.0.insert(at, (sent.len(), rows));
+        }
+    }
+
+    fn of(&self, table: usize) -> Option<u64> {
+        self.0.get(&table).and_then(|(_, rows)| *rows)
+    }
+
+    /// Whether the small table of a link is small, and the large one large.
+    fn is_worth(&self, l: &Link) -> bool {
+        let Some(few) = self.of(l.small).filter(|n| *n <= MOST_ROWS as u64) else { return false };
+        self.of(l.large).is_none_or(|many| many >= LARGE_ROWS && many >= few.saturating_mul(TIMES))
+    }
 }
 
 /// Which filters a run would try, for `explain`: large tables and the filters on them.
-pub(crate) fn expectations(tables: &Tables, places: &[Place], links: Vec<KeyLink>) -> Vec<(usize, RuntimeFilter)> {
+pub(crate) async fn expectations(
+    tables: &Tables,
+    places: &[Place],
+    links: Vec<KeyLink>,
+) -> Vec<(usize, RuntimeFilter)> {
     let links = resolve(tables, places, links);
-    let worth = links.iter().filter(|l| is_worth(tables, l));
-    worth.map(|l| (l.large, RuntimeFilter { outcome: None, sent: false, ..describe(tables, l) })).collect()
+    let mut estimates = Estimates::default();
+    estimates.update(tables, &links).await;
+    let worth = links.iter().filter(|l| estimates.is_worth(l));
+    worth.map(|l| (l.large, describe(tables, l))).collect()
 }
 
 fn describe(tables: &Tables, l: &Link) -> RuntimeFilter {
@@ -95,11 +122,13 @@ fn describe(tables: &Tables, l: &Link) -> RuntimeFilter {
 pub(crate) async fn read(tables: &Tables, places: &[Place], links: Vec<KeyLink>) -> Result<()> {
     let links = resolve(tables, places, links);
     let mut tried = BTreeSet::new();
+    let mut estimates = Estimates::default();
     loop {
+        estimates.update(tables, &links).await;
         let worth = links.iter().filter(|l| !tried.contains(&l.small) && !tried.contains(&l.large));
-        let next = worth.filter(|l| is_worth(tables, l)).filter_map(|l| {
+        let next = worth.filter(|l| estimates.is_worth(l)).filter_map(|l| {
             let (_, t) = tables.get(l.small)?;
-            Some((expected(t)?, l.small, t))
+            Some((estimates.of(l.small)?, l.small, t))
         });
         let Some((_, small, table)) = next.min_by_key(|(rows, at, _)| (*rows, *at)) else { return Ok(()) };
         tried.insert(small);

@@ -235,7 +235,7 @@ impl EngineSession for Session {
         let (plan, scans) = self.plan(translated.clone()).await?;
         let mut out = Explanation { plan, ..Explanation::default() };
         let (_, links) = self.links(sql, &translated).await;
-        let filters = ahead::expectations(&self.tables, &scans, links);
+        let filters = ahead::expectations(&self.tables, &scans, links).await;
         for (at, projection) in scans {
             let mut read = self.tables[at].1.source_read(projection).await?;
             read.dynamic.extend(filters.iter().filter(|(large, _)| *large == at).map(|(_, f)| f.clone()));

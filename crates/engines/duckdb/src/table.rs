@@ -99,6 +99,15 @@ impl Table {
         (sent, kept)
     }
 
+    /// Rows that the source itself expects of a read with the query's filters; `None` where it can't say.
+    pub(crate) async fn server_estimate(&self) -> Option<u64> {
+        let extract = self.extract().ok()?;
+        let (sent, _) = self.predicates();
+        let plan = extract.plan(&self.request(vec![], sent, 1)).await.ok()?;
+        let estimate = extract.estimate(&plan).await.ok()??;
+        Some(estimate.rows.ceil().max(0.0) as u64)
+    }
+
     /// Reads `columns` of the rows that the query can use, and keeps them for it; `None` where they are too many after all.
     pub(crate) async fn read_ahead(&self, columns: Vec<usize>) -> Result<Option<Arc<Kept>>> {
         self.check_columns(&columns)?;
