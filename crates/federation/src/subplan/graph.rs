@@ -136,19 +136,20 @@ pub(super) fn plain_column(e: &Expr) -> Option<&Column> {
     }
 }
 
-fn count(node: &Node) -> usize {
+/// How many relations the graph that `node` is the top of would have.
+pub(super) fn relations(node: &Node) -> usize {
     if !is_transparent(node) {
         return 1;
     }
     let sides = if is_free_join(node) { 2 } else { 1 };
-    node.children.iter().take(sides).map(count).sum()
+    node.children.iter().take(sides).map(relations).sum()
 }
 
 impl Graph {
     /// The graph that `node` is the top of, where there are at least three relations to order. `None` also where columns
     /// of two relations couldn't be told apart.
     pub(super) fn of(builder: &Builder, node: &Node) -> Option<Self> {
-        if !is_transparent(node) || count(node) < 3 {
+        if !is_transparent(node) || relations(node) < 3 {
             return None;
         }
         let mut graph =

@@ -1,7 +1,7 @@
 //! Aggregates of which a source can do a part: the sums and counts of an average; groups by a join's key, before the join.
 
 use super::finish;
-use super::graph::{is_free_join, plain_column, resolved};
+use super::graph::{is_free_join, plain_column, relations, resolved};
 use super::tree::{Builder, Node};
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, NullEquality, ScalarValue};
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(super) struct Instead {
     /// Only worth it where this is sent.
     pub(super) required: Box<Node>,
+    /// Only worth it where `required` has far fewer rows than this.
+    pub(super) of: Option<Box<Node>>,
     /// The operator rewritten, with [`Node::hole`] where `required` goes.
     pub(super) whole: Box<Node>,
 }
@@ -125,7 +127,7 @@ fn average(builder: &Builder, a: &Aggregate, input: &Node) -> DfResult<Option<In
     }));
     let Some(plan) = finished(exprs.collect(), parts, a)? else { return Ok(None) };
     let whole = Node::local(plan, vec![Node::hole(&required)]);
-    Ok(Some(Instead { required: Box::new(required), whole: Box::new(whole) }))
+    Ok(Some(Instead { required: Box::new(required), of: None, whole: Box::new(whole) }))
 }
 
 /// A side's rows grouped by what the join and the groups read of them, before the join: fewer rows to send and to join.
@@ -147,7 +149,8 @@ fn before_join(builder: &Builder, a: &Aggregate, input: &Node) -> DfResult<Optio
         return Ok(None);
     };
     let sides: &[bool] = match j.join_type {
-        JoinType::Inner if is_free_join(join_node) => &[false, true],
+        // Where there is more to join, the order of the joins matters more.
+        JoinType::Inner if is_free_join(join_node) && [left, right].iter().all(|n| is_one(n)) => &[false, true],
         JoinType::Left => &[true],
         JoinType::Right => &[false],
         _ => return Ok(None),
@@ -173,6 +176,10 @@ fn before_join(builder: &Builder, a: &Aggregate, input: &Node) -> DfResult<Optio
         }
     }
     Ok(None)
+}
+
+fn is_one(node: &Node) -> bool {
+    node.block.is_some() || relations(node) == 1
 }
 
 struct Shape<'a> {
@@ -288,7 +295,8 @@ impl Shape<'_> {
         let children = if self.right_side { vec![self.other.clone(), hole] } else { vec![hole, self.other.clone()] };
         let join = Node::local(joined, children);
         let whole = Node::local(plan, vec![Node::local(total, vec![join])]);
-        Ok(Some(Instead { required: Box::new(required), whole: Box::new(whole) }))
+        let of = Some(Box::new(self.side.clone()));
+        Ok(Some(Instead { required: Box::new(required), of, whole: Box::new(whole) }))
     }
 }
 

@@ -15,7 +15,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::sync::{Arc, Mutex};
-use xdb_core::PushdownChoice;
+use xdb_core::{PushdownChoice, PushdownMode};
 
 /// A plan in which some subplans are leaves that [`SubplanPlanner`](super::SubplanPlanner) plans.
 #[derive(Debug)]
@@ -99,6 +99,12 @@ impl Federation {
                 all.push((operator_name(&node.plan), why.clone()));
             }
             for way in &node.ways {
+                if let (Some(of), Some(block)) = (&way.of, &way.required.block)
+                    && block.input.pushdown != PushdownMode::Aggressive
+                    && self.rows(&way.required).await > 0.5 * self.rows(of).await
+                {
+                    continue;
+                }
                 if let Some(leaf) = self.leaf(&way.required).await? {
                     let rows = self.rows(&way.required).await;
                     let mut whole = way.whole.as_ref().clone();
