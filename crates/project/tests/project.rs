@@ -160,7 +160,7 @@ fn vars_of_the_command_line_win() {
     assert_eq!(p.sources[0].schema.as_deref(), Some("s2"));
     let e = Project::parse_cli_vars("a b").unwrap_err();
     assert_eq!(e.message(), "--vars must be a mapping, not text");
-    assert!(Project::parse_cli_vars("{a: [}").unwrap_err().message().starts_with("--vars: "));
+    assert!(Project::parse_cli_vars("{a: [}").unwrap_err().message().starts_with("--vars is not valid YAML: "));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::connections::Connection;
 use crate::events::Progress;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use std::sync::Arc;
 use xdb_core::{EngineInput, EngineSession, Error, ErrorKind, PushdownMode, Relation, Result, TableInput, TypePolicy};
 
@@ -51,14 +51,17 @@ pub(crate) async fn attach(
     progress: &Arc<Progress>,
     options: ReadOptions,
 ) -> Result<()> {
-    let described = try_join_all(inputs.iter().map(|i| async move {
+    // All are waited for, and the first in their order is what's said: the same error on every run.
+    let described = join_all(inputs.iter().map(|i| async move {
         let info = i.connection.connector.describe(&i.relation).await;
         info.map_err(|e| {
             let e = e.connection(&i.connection.name);
             if e.kind() == ErrorKind::NotFound { i.missing(e) } else { e }
         })
     }))
-    .await?;
+    .await
+    .into_iter()
+    .collect::<Result<Vec<_>>>()?;
     let estimate = described.iter().map(|t| t.row_estimate).sum::<Option<u64>>();
     if let Ok(mut e) = progress.estimate.lock() {
         *e = estimate.filter(|n| *n > 0);
