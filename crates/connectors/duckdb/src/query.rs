@@ -12,8 +12,15 @@ use xdb_sql::{Dialect, decimal_text, quote_text_ansi};
 
 pub(crate) struct Queries;
 
-static SYNTAX: Syntax =
-    Syntax { filter_clause: true, full_join: true, nulls_placement: true, group_by_expressions: true, no_columns: "1" };
+static SYNTAX: Syntax = Syntax {
+    filter_clause: true,
+    full_join: true,
+    nulls_placement: true,
+    group_by_expressions: true,
+    // A join on `x` with `(SELECT … ORDER BY x NULLS FIRST LIMIT 2)` answers as if NULLs were dropped before the LIMIT.
+    inner_limits: false,
+    no_columns: "1",
+};
 
 /// The type that stands for an Arrow type in computations.
 fn type_name(ty: &DataType) -> Option<String> {

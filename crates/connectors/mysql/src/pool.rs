@@ -106,6 +106,11 @@ impl Pool {
              innodb_lock_wait_timeout = {lock_seconds}",
             session_modes(&modes)
         );
+        if conn.mariadb {
+            // It remembers a subquery's answer by the outer row's columns as their collations compare them, so that `a ` gets
+            // the answer of `a` even where the subquery compares bytes. (MySQL has no such cache, nor the switch.)
+            set += ", optimizer_switch = 'subquery_cache=off'";
+        }
         let timeout = self.config.query_timeout;
         if !timeout.is_zero() {
             set += &if conn.mariadb {

@@ -52,6 +52,7 @@ async fn texts() {
     )
     .await;
     let r = check(&h, &[t]).await;
+    assert!(r.sent("random: ") > 40, "{}", r.sent("random: "));
     for c in ["ci", "bin", "nopad", "c", "l", "e"] {
         for uses in [
             "read",
@@ -111,6 +112,7 @@ async fn numbers() {
     )
     .await;
     let r = check(&h, &[t]).await;
+    assert!(r.sent("random: ") > 40, "{}", r.sent("random: "));
     for c in ["t", "s", "i", "l", "u", "n", "d", "w"] {
         for uses in ["read", "null ", "group", "order", "count", "min", "max", "join Semi", "=", "<", "in "] {
             if !(matches!(c, "u" | "n") && matches!(uses, "group" | "count" | "min" | "max")) {
@@ -149,6 +151,7 @@ async fn times() {
     )
     .await;
     let r = check(&h, &[t]).await;
+    assert!(r.sent("random: ") > 40, "{}", r.sent("random: "));
     for c in ["d", "e", "s", "q"] {
         for uses in ["read", "null ", "group", "order", "count", "min", "max", "join Inner", "case", "part", "=", "in "]
         {

@@ -18,6 +18,7 @@ static SYNTAX: Syntax = Syntax {
     full_join: true,
     nulls_placement: true,
     group_by_expressions: true,
+    inner_limits: true,
     // No columns at all is allowed there, and keeps the number of rows.
     no_columns: "",
 };

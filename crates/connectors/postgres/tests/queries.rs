@@ -64,6 +64,7 @@ async fn texts() {
     )
     .await;
     let r = check(&h, &[t]).await;
+    assert!(r.sent("random: ") > 40, "{}", r.sent("random: "));
     for c in ["t", "v", "f", "c", "m", "u", "j", "b", "p", "n"] {
         for uses in [
             "read",
@@ -109,6 +110,7 @@ async fn numbers() {
     )
     .await;
     let r = check(&h, &[t]).await;
+    assert!(r.sent("random: ") > 40, "{}", r.sent("random: "));
     for c in ["s", "i", "l", "o", "d", "w", "q"] {
         for uses in ["read", "null", "group", "order", "count", "min", "max", "join", "case", "=", "<", "in false"] {
             r.accepted(&format!("{c}: {uses}"));
@@ -151,6 +153,7 @@ async fn times() {
     )
     .await;
     let r = check(&h, &[t]).await;
+    assert!(r.sent("random: ") > 40, "{}", r.sent("random: "));
     for c in ["d", "e", "s", "z", "t"] {
         for uses in ["read", "null", "group", "order", "count", "min", "max", "join", "case"] {
             r.accepted(&format!("{c}: {uses}"));

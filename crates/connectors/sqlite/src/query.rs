@@ -15,8 +15,14 @@ use xdb_sql::{Dialect, quote_text_ansi};
 
 pub(crate) struct Queries;
 
-static SYNTAX: Syntax =
-    Syntax { filter_clause: true, full_join: true, nulls_placement: true, group_by_expressions: true, no_columns: "1" };
+static SYNTAX: Syntax = Syntax {
+    filter_clause: true,
+    full_join: true,
+    nulls_placement: true,
+    group_by_expressions: true,
+    inner_limits: true,
+    no_columns: "1",
+};
 
 /// `abs` of the least integer is SQLite's only arithmetic error that no setting turns off
 /// (<https://www.sqlite.org/lang_corefunc.html#abs>). The value is named in it so that it is no constant, which would be

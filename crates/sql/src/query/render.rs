@@ -85,6 +85,9 @@ struct From {
 
 impl<'d> Walker<'d> {
     fn block<'q>(&mut self, q: &'q Query, emit: Emit) -> Result<BlockSql<'q>, Refusal> {
+        if emit != Emit::Output && q.limit.is_some() && !self.dialect.syntax().inner_limits {
+            return Err("a LIMIT below another operator".into());
+        }
         let mut scope = Scope::new();
         let from = self.source(&q.from, &mut scope)?;
         let mut conditions = from.conditions;

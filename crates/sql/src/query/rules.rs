@@ -97,6 +97,8 @@ pub struct Syntax {
     pub nulls_placement: bool,
     /// Grouping by, and selecting, the same expression is understood. Else grouping is by plain columns only.
     pub group_by_expressions: bool,
+    /// A LIMIT below another block holds there. (DuckDB 1.5 sends what a join learns at run time below it.)
+    pub inner_limits: bool,
     /// What is selected where no column is wanted.
     pub no_columns: &'static str,
 }

@@ -1,107 +1,13 @@
 //! The list of queries: every use of every column, with constants out of the column itself.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use super::build::*;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use std::sync::Arc;
 use xdb_core::{
-    AggregateFunction, CompareOp, Literal, Query, QueryAggregate, QueryArithmetic, QueryColumn, QueryDatePart,
-    QueryExpr, QueryItem, QueryJoin, QueryOrder, QuerySource, TableInfo,
+    AggregateFunction, CompareOp, Literal, Query, QueryArithmetic, QueryColumn, QueryDatePart, QueryExpr, QueryItem,
+    QueryJoin, QueryOrder, QuerySource, TableInfo,
 };
-
-pub fn column(table: &TableInfo, alias: &str, name: &str) -> QueryExpr {
-    let i = table.schema.index_of(name).expect("a column of the table");
-    QueryExpr::Column(QueryColumn {
-        source: alias.into(),
-        name: name.into(),
-        field: table.schema.fields()[i].clone(),
-        info: table.columns.get(i).cloned().map(Arc::new),
-    })
-}
-
-/// A relation's column keeps its field; anything else is nullable and of no special kind.
-pub fn item(name: &str, expr: QueryExpr) -> QueryItem {
-    let field = match &expr {
-        QueryExpr::Column(c) => c.field.as_ref().clone().with_name(name).with_nullable(true),
-        e => Field::new(name, e.data_type(), true),
-    };
-    QueryItem { field: Arc::new(field), expr }
-}
-
-pub fn source(table: &Arc<TableInfo>, alias: &str) -> QuerySource {
-    QuerySource::Table { table: table.clone(), alias: alias.into() }
-}
-
-/// The engine's type for each aggregate.
-pub fn aggregate(function: AggregateFunction, argument: Option<QueryExpr>, distinct: bool) -> QueryExpr {
-    let ty = match (function, argument.as_ref().map(QueryExpr::data_type)) {
-        (AggregateFunction::Count, _) | (_, None) => DataType::Int64,
-        (AggregateFunction::Sum, Some(DataType::Decimal128(p, s))) => DataType::Decimal128((p + 10).min(38), s),
-        (AggregateFunction::Sum, Some(DataType::Decimal256(p, s))) => DataType::Decimal256((p + 10).min(76), s),
-        (AggregateFunction::Sum, Some(t)) if t.is_signed_integer() => DataType::Int64,
-        (AggregateFunction::Sum, Some(t)) if t.is_unsigned_integer() => DataType::UInt64,
-        (_, Some(t)) => t,
-    };
-    let argument = argument.map(Box::new);
-    QueryExpr::Aggregate(QueryAggregate { function, argument, distinct, filter: None, ty })
-}
-
-/// A value as a constant, where the type has any.
-pub fn literal_of(a: &ArrayRef, i: usize) -> Option<Literal> {
-    use arrow::datatypes as t;
-    if a.is_null(i) {
-        return None;
-    }
-    Some(match a.data_type() {
-        DataType::Boolean => Literal::Bool(a.as_boolean().value(i)),
-        DataType::Int8 => Literal::Int(a.as_primitive::<t::Int8Type>().value(i).into()),
-        DataType::Int16 => Literal::Int(a.as_primitive::<t::Int16Type>().value(i).into()),
-        DataType::Int32 => Literal::Int(a.as_primitive::<t::Int32Type>().value(i).into()),
-        DataType::Int64 => Literal::Int(a.as_primitive::<t::Int64Type>().value(i)),
-        DataType::UInt8 => Literal::UInt(a.as_primitive::<t::UInt8Type>().value(i).into()),
-        DataType::UInt16 => Literal::UInt(a.as_primitive::<t::UInt16Type>().value(i).into()),
-        DataType::UInt32 => Literal::UInt(a.as_primitive::<t::UInt32Type>().value(i).into()),
-        DataType::UInt64 => Literal::UInt(a.as_primitive::<t::UInt64Type>().value(i)),
-        DataType::Float32 => Literal::Float(a.as_primitive::<t::Float32Type>().value(i).into()),
-        DataType::Float64 => Literal::Float(a.as_primitive::<t::Float64Type>().value(i)),
-        DataType::Decimal128(_, s) => {
-            Literal::Decimal { value: a.as_primitive::<t::Decimal128Type>().value(i), scale: *s }
-        }
-        DataType::Utf8 => Literal::Utf8(a.as_string::<i32>().value(i).into()),
-        DataType::Binary => Literal::Binary(a.as_binary::<i32>().value(i).into()),
-        DataType::Date32 => Literal::Date(a.as_primitive::<t::Date32Type>().value(i)),
-        DataType::Time64(TimeUnit::Microsecond) => Literal::Time(a.as_primitive::<t::Time64MicrosecondType>().value(i)),
-        DataType::Timestamp(TimeUnit::Microsecond, z) => {
-            Literal::Timestamp { micros: a.as_primitive::<t::TimestampMicrosecondType>().value(i), utc: z.is_some() }
-        }
-        _ => return None,
-    })
-}
-
-fn constant(value: &Literal, ty: &DataType) -> QueryExpr {
-    QueryExpr::Literal { value: value.clone(), ty: ty.clone() }
-}
-fn null(ty: &DataType) -> QueryExpr {
-    constant(&Literal::Null, ty)
-}
-fn compare(op: CompareOp, left: QueryExpr, right: QueryExpr) -> QueryExpr {
-    QueryExpr::Compare { op, left: Box::new(left), right: Box::new(right) }
-}
-fn is_null(e: QueryExpr, negated: bool) -> QueryExpr {
-    QueryExpr::IsNull { expr: Box::new(e), negated }
-}
-fn cast(e: QueryExpr, ty: DataType) -> QueryExpr {
-    QueryExpr::Cast { expr: Box::new(e), ty }
-}
-fn join(left: QuerySource, right: QuerySource, kind: QueryJoin, on: Vec<QueryExpr>) -> QuerySource {
-    QuerySource::Join { left: Box::new(left), right: Box::new(right), kind, on }
-}
-const OPS: [CompareOp; 6] =
-    [CompareOp::Eq, CompareOp::NotEq, CompareOp::Lt, CompareOp::LtEq, CompareOp::Gt, CompareOp::GtEq];
-
-/// A query over `table` alone, as `t`.
-pub fn over_all(table: &Arc<TableInfo>, items: Vec<QueryItem>) -> Query {
-    Query::over(source(table, "t"), items)
-}
 
 struct Cases<'a> {
     table: &'a Arc<TableInfo>,
@@ -112,12 +18,7 @@ pub(super) fn of(table: &Arc<TableInfo>, batch: &RecordBatch) -> Vec<(String, Qu
     let mut c = Cases { table, out: vec![] };
     for (field, values) in table.schema.fields().iter().zip(batch.columns()) {
         let name = field.name();
-        let mut constants: Vec<Literal> = Vec::new();
-        for l in (0..values.len()).filter_map(|i| literal_of(values, i)) {
-            if constants.len() < 12 && !constants.contains(&l) {
-                constants.push(l);
-            }
-        }
+        let constants = constants_of(values, 12);
         c.conditions(name, &constants);
         c.aggregates(name);
         c.orders(name);
@@ -273,6 +174,22 @@ impl Cases<'_> {
                         vec![item("x", s)],
                     );
                 }
+                // A subquery that compares by other rules than the outer column's collation: none of its answers may be
+                // another row's.
+                let first = QueryExpr::Substring { expr: Box::new(x.clone()), start: 1, length: Some(1) };
+                let inner = item("x", first);
+                let first = QueryExpr::Column(QueryColumn {
+                    source: "q".into(),
+                    name: "x".into(),
+                    field: inner.field.clone(),
+                    info: None,
+                });
+                let inner =
+                    QuerySource::Query { query: Box::new(over_all(self.table, vec![inner])), alias: "q".into() };
+                let on = compare(CompareOp::Eq, column(self.table, "u", n), first);
+                let from = join(source(self.table, "u"), inner, QueryJoin::Semi, vec![on]);
+                let query = Query::over(from, vec![item("id", column(self.table, "u", "id"))]);
+                self.add(format!("{n}: first letters"), query);
             }
             DataType::Date32 | DataType::Timestamp(_, None) => {
                 for part in [QueryDatePart::Year, QueryDatePart::Month, QueryDatePart::Day] {

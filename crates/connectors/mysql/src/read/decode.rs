@@ -212,8 +212,8 @@ fn data_for(field: &Field, def: &ColumnDef, capacity: usize) -> Result<Data> {
         }
         (D::Binary, _) if string => Some(Data::Binary(Bytes::new())),
         (D::List(_), C::MYSQL_TYPE_VECTOR) => Some(Data::Vector(vec![0], Vec::new())),
-        // The type of an expression is the server's choice; a column's is as described.
-        (t, _) if t.is_signed_integer() && is_computed(field) && is_whole(kind, def) => {
+        // The type of an expression is the server's choice.
+        (t, _) if t.is_signed_integer() && is_whole(kind, def) => {
             Some(Data::Whole(Vec::with_capacity(n), kind, unsigned))
         }
         _ => None,

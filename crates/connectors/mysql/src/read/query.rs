@@ -22,6 +22,7 @@ static SYNTAX: Syntax = Syntax {
     full_join: false,
     nulls_placement: false,
     group_by_expressions: true,
+    inner_limits: true,
     no_columns: "1",
 };
 
@@ -240,7 +241,13 @@ impl QueryDialect for Queries {
         Ok(MYSQL.relation(&table.relation))
     }
     fn rules(&self, value: &Value<'_>) -> TypeRules {
-        rules_of(class_of(value), value)
+        let rules = rules_of(class_of(value), value);
+        match (&value.origin, &rules.group) {
+            // Not every server finds an expression among those grouped by, and then wants an aggregate of it
+            // (ONLY_FULL_GROUP_BY). All of a group's values are one.
+            (None, Form::Same) => TypeRules { group: Form::new("{}"), grouped: Form::new("MIN({})"), ..rules },
+            _ => rules,
+        }
     }
 
     fn max_chars(&self, origin: &Origin<'_>) -> Option<u32> {
