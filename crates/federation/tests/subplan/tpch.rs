@@ -91,9 +91,45 @@ async fn plan(number: u32, mode: PushdownMode) -> String {
     out
 }
 
+/// The statements of a plan, each as the tables it names.
+fn sent(plan: &str) -> Vec<Vec<&'static str>> {
+    let leaves = plan.lines().filter(|l| l.contains("RemoteSubplan"));
+    let tables = |l: &str| {
+        let named = SIZES.iter().filter(|(t, _)| l.contains(&format!("\"{t}\" as")));
+        named.map(|(t, _)| *t).collect()
+    };
+    leaves.map(tables).collect()
+}
+
 #[tokio::test]
-async fn shapes() {
+async fn each_query_can_be_planned_in_each_mode() {
     for n in 1..=22 {
-        println!("Q{n}\n{}", plan(n, PushdownMode::Safe).await);
+        let off = plan(n, PushdownMode::Off).await;
+        assert!(sent(&off).is_empty() && !off.contains(" true "), "Q{n}\n{off}");
+        plan(n, PushdownMode::Safe).await;
+        let all = plan(n, PushdownMode::Aggressive).await;
+        // Q14 has nothing but a join of two connections.
+        assert!(!sent(&all).is_empty() || n == 14, "Q{n}\n{all}");
     }
+}
+
+#[tokio::test]
+async fn joins_of_one_database_are_found_in_any_order_of_the_text() {
+    // Customer and supplier are joined by nation in the text: that would multiply them.
+    let q5 = plan(5, PushdownMode::Safe).await;
+    assert!(sent(&q5).contains(&vec!["lineitem", "orders", "customer"]), "{q5}");
+    assert!(sent(&q5).contains(&vec!["supplier", "nation", "region"]), "{q5}");
+    // Whole queries of one database.
+    for (n, tables) in [(2, 5), (13, 2), (16, 3), (18, 3)] {
+        let p = plan(n, PushdownMode::Safe).await;
+        assert_eq!(sent(&p).iter().map(Vec::len).collect::<Vec<_>>(), [tables], "Q{n}\n{p}");
+    }
+}
+
+#[tokio::test]
+async fn sums_of_many_decimals_stay_here() {
+    // A server adds decimals digit by digit, and one connection would bring what two bring now.
+    let q1 = plan(1, PushdownMode::Safe).await;
+    assert!(sent(&q1).is_empty() && q1.contains(" false "), "{q1}");
+    assert_eq!(sent(&plan(1, PushdownMode::Aggressive).await), [["lineitem"]]);
 }
