@@ -241,9 +241,13 @@ impl Scope<'_> {
             Expr::Literal(v, _) if function == AggregateFunction::Count && !v.is_null() && !p.distinct => None,
             a => Some(self.boxed(a)?),
         };
+        let ty = self.ty(e)?;
+        if function == AggregateFunction::Sum && ty.is_floating() {
+            return Err(format!("{e}: a sum of floats depends on their order"));
+        }
         let filter = p.filter.as_ref().map(|f| self.boxed(f)).transpose()?;
         let distinct = p.distinct && matches!(function, AggregateFunction::Count | AggregateFunction::Sum);
-        Ok(QueryExpr::Aggregate(QueryAggregate { function, argument, distinct, filter, ty: self.ty(e)? }))
+        Ok(QueryExpr::Aggregate(QueryAggregate { function, argument, distinct, filter, ty }))
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) static FAKE: ConnectorDef = ConnectorDef {
 
 pub(crate) type Rule = Arc<dyn Fn(&Query) -> std::result::Result<(), String> + Send + Sync>;
 
+pub(crate) type Estimates = Arc<dyn Fn(&str) -> ReadEstimate + Send + Sync>;
+
 #[derive(Clone)]
 pub(crate) struct Fake {
     pub(crate) name: String,
@@ -56,7 +58,7 @@ pub(crate) struct Fake {
     /// Statements sent.
     pub(crate) sent: Arc<Mutex<Vec<String>>>,
     /// What `estimate` answers, by statement.
-    pub(crate) estimates: Option<Arc<dyn Fn(&str) -> ReadEstimate + Send + Sync>>,
+    pub(crate) estimates: Option<Estimates>,
 }
 impl std::fmt::Debug for Fake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -212,7 +214,7 @@ impl Extract for Fake {
         config.options_mut().optimizer.enable_topk_aggregation = false;
         let session = SessionContext::new_with_config(config);
         for (name, batch, _) in &self.tables {
-            session.register_batch(&format!("\"{name}\""), batch.clone()).map_err(df)?;
+            session.register_batch(format!("\"{name}\""), batch.clone()).map_err(df)?;
         }
         let batches = session.sql(&s.sql).await.map_err(df)?.collect().await.map_err(df)?;
         let schema = decode(&s.payload);
