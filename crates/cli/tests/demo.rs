@@ -340,6 +340,18 @@ fn explain_shows_what_each_source_is_sent() {
 }
 
 #[test]
+fn the_rows_of_a_view_may_be_computed_anywhere() {
+    let p = demo();
+    p.run(&["run"]).ok();
+    let engine = |args: &[&str]| p.run(args).ok().stdout().lines().next().unwrap().to_string();
+    assert_eq!(engine(&["explain", "best_customers"]), "engine: native");
+    assert_eq!(engine(&["explain", "best_customers", "--compute", "datafusion"]), "engine: datafusion");
+    let show =
+        |compute: &str| p.run(&["show", "best_customers", "--compute", compute, "--output", "csv"]).ok().stdout();
+    assert_eq!(show("duckdb"), show("native"));
+}
+
+#[test]
 fn explain_analyze_shows_what_each_source_did() {
     let p = demo();
     let text = p.run(&["explain", "cross_db_analysis", "--analyze"]).ok().stdout();

@@ -38,9 +38,8 @@ fn a_model_reads_a_seed() {
       model: a
     hint: run `xdb seed` first: it loads the project's CSV files
 
-    error: seed `rates`: cannot open `lite` (sqlite at [PROJECT]/lite.sqlite): there is no such file
+    error: seed `countries`: there is no table or view `main.countries` in `mart`
       model: b
-      relation: main.rates
     hint: run `xdb seed` first: it loads the project's CSV files
 
     [TIME]  Done. PASS=0 WARN=0 ERROR=2 SKIP=0 TOTAL=2

@@ -234,14 +234,19 @@ impl Workspace {
         let ws = self.clone();
         match what {
             What::Inline(text) => {
-                let subject = Subject { name: "inline", path: Path::new("--inline"), text, model: None };
+                let subject = Subject { name: "inline", path: Path::new("--inline"), text, model: None, built: false };
                 tokio::task::block_in_place(|| compile(&ws, &subject, None, false, events))
             }
             What::Model(name) => {
                 let (id, m) = self.model_named(name)?;
                 let target = self.target_of(m)?;
-                let subject =
-                    Subject { name: &m.file.name, path: &m.file.path, text: &m.file.text, model: Some((id, m)) };
+                let subject = Subject {
+                    name: &m.file.name,
+                    path: &m.file.path,
+                    text: &m.file.text,
+                    model: Some((id, m)),
+                    built: false,
+                };
                 tokio::task::block_in_place(|| compile(&ws, &subject, Some(&target), false, events))
             }
         }

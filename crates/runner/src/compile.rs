@@ -29,6 +29,8 @@ pub(crate) struct Subject<'a> {
     pub path: &'a Path,
     pub text: &'a str,
     pub model: Option<(&'a str, &'a Arc<Model>)>,
+    /// It is built in its target; otherwise only its rows are asked for, which any engine may compute.
+    pub built: bool,
 }
 
 /// The engine by the user's word, or by `auto`'s rule: one connection for everything -> that database; else DataFusion.
@@ -37,6 +39,7 @@ pub(crate) fn choose_engine(
     model: Option<&Model>,
     inputs: &[InputRef],
     target: Option<&Connection>,
+    built: bool,
 ) -> Result<(&'static EngineDef, Option<Connection>)> {
     let named = ws
         .options
@@ -50,7 +53,8 @@ pub(crate) fn choose_engine(
         (Some(m), Some(t)) => ws.materialized(m, t)? == Materialized::View,
         _ => false,
     };
-    if is_view {
+    // A view is its database's business; `show --compute` of one is a query like any other.
+    if is_view && (built || ws.options.compute.is_none()) {
         let m = model.ok_or_else(|| Error::internal("view without a model"))?;
         let stranger = inputs
             .iter()
@@ -95,7 +99,7 @@ pub(crate) fn compile(
     };
     let planned = ws.inputs_of(&recorded)?;
     let model = subject.model.map(|(_, m)| m.as_ref());
-    let (engine, home) = choose_engine(ws, model, &planned, target)?;
+    let (engine, home) = choose_engine(ws, model, &planned, target, subject.built)?;
     let shared = Arc::new(Shared { used: Mutex::default(), ctes: Mutex::default() });
     let context = Arc::new(Context {
         ws: ws.clone(),

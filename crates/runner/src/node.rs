@@ -141,6 +141,7 @@ impl NodeTask {
             name: &model.file.name,
             path: &model.file.path,
             text: &model.file.text,
+            built: true,
             model: Some((&self.id, model)),
         };
         let compiled = tokio::task::block_in_place(|| compile(ws, &subject, Some(&target), incremental, &self.events))?;
@@ -176,7 +177,9 @@ impl NodeTask {
     /// The engine as far as it can be told before rendering, for the START line.
     fn engine_guess(&self, model: &Arc<Model>, target: &Connection) -> Option<String> {
         let inputs = self.ws.inputs_of(&model.recorded).ok()?;
-        crate::compile::choose_engine(&self.ws, Some(model), &inputs, Some(target)).ok().map(|(e, _)| e.name.into())
+        crate::compile::choose_engine(&self.ws, Some(model), &inputs, Some(target), true)
+            .ok()
+            .map(|(e, _)| e.name.into())
     }
 
     #[allow(clippy::too_many_arguments)] // One call, each a different thing.
@@ -224,7 +227,7 @@ impl NodeTask {
 
     /// Render and send one hook.
     async fn hook(&self, model: &Arc<Model>, target: &Connection, hook: &str) -> Result<()> {
-        let subject = Subject { name: &model.file.name, path: &model.file.path, text: hook, model: None };
+        let subject = Subject { name: &model.file.name, path: &model.file.path, text: hook, model: None, built: true };
         let sql = tokio::task::block_in_place(|| render_hook(&self.ws, &self.id, model, target, &subject))?;
         if sql.trim().is_empty() {
             return Ok(());
