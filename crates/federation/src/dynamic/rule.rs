@@ -34,6 +34,9 @@ pub fn configure(o: &mut ConfigOptions) {
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let ours: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(RuntimeFilters);
     let mut rules = PhysicalOptimizer::new().rules;
+    // It moves a filter below a join by the names of its columns, to the wrong side where both have one of that name. The
+    // logical plan's filters are in their places already.
+    rules.retain(|r| r.name() != "FilterPushdown");
     match rules.iter_mut().find(|r| r.name() == "FilterPushdown(Post)") {
         Some(slot) => *slot = ours,
         None => rules.push(ours),

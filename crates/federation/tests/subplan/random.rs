@@ -310,7 +310,11 @@ async fn check(seed: u64) -> Option<usize> {
     for mode in [Safe, Aggressive] {
         let on = run(&fakes, mode, &sql).await;
         let on = on.unwrap_or_else(|e| panic!("seed {seed}, {mode:?}: {e} {:?}\n{sql}", e.causes()));
-        assert_eq!(on.rows, off.rows, "seed {seed}, {mode:?}\n{sql}\nsent {:#?}", on.sent);
+        assert_eq!(
+            on.rows, off.rows,
+            "seed {seed}, {mode:?}\n{sql}\nsent {:#?}\n{}\noff:\n{}",
+            on.sent, on.plan, off.plan
+        );
         pushed = on.choices.iter().filter(|c| c.pushed).count();
     }
     Some(pushed)
@@ -323,7 +327,9 @@ async fn whatever_is_sent_the_rows_are_the_same() {
     let (mut ran, mut pushed) = (0u64, 0u64);
     let first = start.unwrap_or(1);
     let count = count.unwrap_or(if start.is_some() { 1 } else { 120 });
-    for seed in first..first + count {
+    // 22997: a filter that DataFusion 54 moved to the wrong side of a join, by its column's name.
+    let more = if start.is_some() { vec![] } else { vec![22_997] };
+    for seed in (first..first + count).chain(more) {
         if let Some(n) = check(seed).await {
             ran += 1;
             pushed += u64::from(n > 0);
