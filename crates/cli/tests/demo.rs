@@ -352,6 +352,15 @@ fn the_rows_of_a_view_may_be_computed_anywhere() {
 }
 
 #[test]
+fn a_model_is_shown_and_explained_with_its_own_pushdown() {
+    let p = demo();
+    let model = p.read("models/cross_db_analysis.sql");
+    p.write("models/cross_db_analysis.sql", &format!("{{{{ config(pushdown='off') }}}}\n{model}"));
+    let text = p.run(&["explain", "cross_db_analysis"]).ok().stdout();
+    assert!(!text.contains("sent whole") && !text.contains("WHERE"), "{text}");
+}
+
+#[test]
 fn explain_analyze_shows_what_each_source_did() {
     let p = demo();
     let text = p.run(&["explain", "cross_db_analysis", "--analyze"]).ok().stdout();

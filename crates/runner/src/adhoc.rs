@@ -257,7 +257,7 @@ impl Workspace {
     pub async fn show(self: &Arc<Self>, what: &What<'_>, options: &QueryOptions, events: &EventSink) -> Result<Query> {
         let compiled = self.compile_one(what, events).await?;
         let progress = Arc::new(Progress::default());
-        let read = self.read_options(options);
+        let read = self.read_options(what, options)?;
         start(&self.setup(), compiled, progress, read, options.params.clone(), options.limit).await
     }
 
@@ -269,13 +269,22 @@ impl Workspace {
     ) -> Result<(Explanation, Compiled)> {
         let compiled = self.compile_one(what, events).await?;
         let progress = Arc::new(Progress::default());
-        let read = self.read_options(options);
+        let read = self.read_options(what, options)?;
         let explanation = explain(&self.setup(), &compiled, &progress, read, vec![], options).await?;
         Ok((explanation, compiled))
     }
 
-    fn read_options(&self, options: &QueryOptions) -> ReadOptions {
-        ReadOptions { parallelism: self.threads(), types: None, pushdown: options.pushdown.unwrap_or_default() }
+    /// A model is read as its config says, unless the command line says otherwise.
+    fn read_options(&self, what: &What<'_>, options: &QueryOptions) -> Result<ReadOptions> {
+        let (types, pushdown) = match what {
+            What::Inline(_) => (None, None),
+            What::Model(name) => {
+                let config = &self.model_named(name)?.1.config;
+                (config.types, config.pushdown)
+            }
+        };
+        let pushdown = options.pushdown.or(pushdown).unwrap_or_default();
+        Ok(ReadOptions { parallelism: self.threads(), types, pushdown })
     }
 }
 

@@ -45,6 +45,8 @@ impl Engine for DataFusionEngine {
         o.sql_parser.map_string_types_to_utf8view = false;
         o.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
         o.catalog.information_schema = false;
+        // Seen to give other rows than sorting all groups does, in a random test (docs/decisions/0009-subplans.md).
+        o.optimizer.enable_topk_aggregation = false;
         configure(o);
         let disk = DiskManagerBuilder::default()
             .with_mode(DiskManagerMode::Directories(vec![options.temp_dir.clone()]))
