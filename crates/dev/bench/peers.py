@@ -69,6 +69,14 @@ elif TASK in ("duck-copy-pg-my", "duck-copy-my-pg"):
     con.execute(f"drop table if exists {out}")
     con.execute(f"create table {out} as select * from {source}")
     done(con.execute(f"select count(*) from {out}").fetchone()[0])
+elif TASK.startswith("duck-file-"):
+    con, path = duck(), TASK.removeprefix("duck-file-")
+    if path.endswith(".parquet"):
+        con.execute(f"copy (select * from {lineitem['pg']}) to '{path}' (format parquet)")
+    else:
+        con.execute(f"attach '{path}' as out")
+        con.execute(f"create or replace table out.li as select * from {lineitem['pg']}")
+    done(con.execute(f"select count(*) from {'out.li' if path.endswith('.duckdb') else repr(path)}").fetchone()[0])
 elif TASK == "duck-sql":
     import csv
     result = duck().execute(open(os.environ["BENCH_SQL"]).read())
