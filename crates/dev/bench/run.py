@@ -3,7 +3,7 @@
 
 Called by `make bench` inside with-services.sh, which has started both servers (XDB_TEST_SERVICES) with empty data.
 Environment: XDB_BENCH_CACHE (the folder setup.sh filled), XDB_BENCH_XDB (the release binary), XDB_BENCH_RUNS (3), XDB_BENCH_WARMUP (1),
-XDB_BENCH_ONLY (a regular expression on group names), XDB_BENCH_SCALE (1), XDB_BENCH_SLOW (30).
+XDB_BENCH_ONLY (a regular expression on group names), XDB_BENCH_TPCH_RUNS (as XDB_BENCH_RUNS), XDB_BENCH_SCALE (1), XDB_BENCH_SLOW (30).
 Each figure is of whole processes: wall time, CPU of the client's process tree, peak memory of its largest process. In
 a group the contenders take turns, so that a machine that slows down slows them all. A contender whose first run takes more
 than XDB_BENCH_SLOW seconds is run that once, and the table says so.
@@ -21,6 +21,7 @@ XDB = os.environ["XDB_BENCH_XDB"]
 RUNS = int(os.environ.get("XDB_BENCH_RUNS", "3"))
 WARMUP = int(os.environ.get("XDB_BENCH_WARMUP", "1"))
 SCALE = os.environ.get("XDB_BENCH_SCALE", "1")
+TPCH_RUNS = int(os.environ.get("XDB_BENCH_TPCH_RUNS", RUNS))
 SLOW = float(os.environ.get("XDB_BENCH_SLOW", "30"))
 ONLY = re.compile(os.environ.get("XDB_BENCH_ONLY", "."))
 VENV = Path((CACHE / "venv.path").read_text().strip())
@@ -143,9 +144,10 @@ def peer(task):
 
 def tpch_section():
     """The 22 queries, answers compared; (Markdown lines, whether something of xdb failed)."""
+    runs_text = "one run" if TPCH_RUNS == 1 else f"medians of {TPCH_RUNS} runs"
     out, bad = ["## TPC-H, 22 queries across PostgreSQL and MariaDB", "",
-                "lineitem, orders, customer in PostgreSQL, the others in MariaDB. Seconds of whole processes; in brackets the ratio to",
-                "DuckDB's ATTACH of both. `=`: the answer is DuckDB's.", "",
+                f"lineitem, orders, customer in PostgreSQL, the others in MariaDB. Seconds of whole processes, {runs_text} each; in brackets",
+                "the ratio to DuckDB's ATTACH of both. `=`: the answer is DuckDB's.", "",
                 "| | DuckDB ATTACH | xdb (datafusion) | | xdb (duckdb) | | peak MB |", "|---|---|---|---|---|---|---|"], False
     names = {"DuckDB": "duck", "xdb (datafusion)": "datafusion", "xdb (duckdb)": "duckdb"}
     ratios = {c: [] for c in names}
@@ -155,7 +157,7 @@ def tpch_section():
         for c in ("xdb (datafusion)", "xdb (duckdb)"):
             contenders[c] = (f"{XDB} show --project-dir {PROJECT} --profiles-dir {PROJECT} --compute {names[c]} --output csv --limit 0 {q}"
                              f" > {csv_of[c]}", None)
-        taken, failed = run_group(f"TPC-H {q}", contenders)
+        taken, failed = run_group(f"TPC-H {q}", contenders, TPCH_RUNS)
         median = {c: statistics.median(f[0] for f in runs) for c, runs in taken.items() if runs and c not in failed}
         cells = [q.upper(), f"{median['DuckDB']:.3g}" if "DuckDB" in median else "failed"]
         for c in ("xdb (datafusion)", "xdb (duckdb)"):
@@ -258,10 +260,10 @@ def measure(command):
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def run_group(name, contenders):
+def run_group(name, contenders, runs=RUNS):
     taken = {c: [] for c in contenders}
     failed = {}
-    for i in range(WARMUP + RUNS):  # the first round warms caches and isn't counted
+    for i in range(WARMUP + runs):  # the first round warms caches and isn't counted
         for c, (command, before) in contenders.items():
             if c in failed or (taken[c] and taken[c][0][0] > SLOW):
                 continue
