@@ -1,7 +1,7 @@
 //! Times the two hot paths against a real server, for docs/decisions/0003-mysql-driver.md.
 //!
-//! `throughput PROFILE_JSON read DATABASE.TABLE [PARALLELISM]` reads a table and throws the batches away;
-//! `throughput PROFILE_JSON copy DATABASE.TABLE DATABASE.TARGET [PARALLELISM]` reads it into memory, then times the load.
+//! `mysql_throughput PROFILE_JSON read DATABASE.TABLE [PARALLELISM]` reads a table and throws the batches away;
+//! `mysql_throughput PROFILE_JSON copy DATABASE.TABLE DATABASE.TARGET [PARALLELISM]` reads it into memory, then times the load.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)] // A tool for people at a terminal.
 
 use futures::StreamExt;

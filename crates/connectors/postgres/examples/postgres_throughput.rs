@@ -1,4 +1,4 @@
-//! How fast the connector is: `throughput read N` and `throughput load N` over table `lineitem`, on N connections, with the
+//! How fast the connector is: `postgres_throughput read N` and `postgres_throughput load N` over table `lineitem`, on N connections, with the
 //! server named by PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE. docs/decisions/0002-postgres-driver.md has figures.
 #![allow(clippy::print_stdout, clippy::expect_used)] // A tool to measure with.
 
